@@ -1,0 +1,88 @@
+"""Continuity of books whose snapshot comes over REST and whose updates carry first and last sequence number.
+
+The rule (binance-spot-api-docs, "How to manage a local order book correctly"): hold updates; drop those that end at
+or before the snapshot; the first kept one must begin at or before the snapshot's number + 1; from then on each must
+begin at the last number + 1.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from COBY.exchanges.base import AnyEvent, Delta, Lost, Snapshot, Stale
+
+MAX_HELD = 10_000
+
+
+class ChainState(msgspec.Struct):
+    """``last`` proven sequence number (None: no snapshot yet); ``held`` updates a snapshot can be joined to."""
+
+    last: int | None = None
+    holding: bool = True
+    held: list[Delta] = []
+
+
+class RestChain:
+    """The rule for one book."""
+
+    def __init__(self, symbol: str, state: ChainState) -> None:
+        """A chain that goes on from ``state``."""
+        self._symbol = symbol
+        self.state = state
+
+    def hold(self, proven: bool) -> None:
+        """A snapshot will come: keep updates for it. Not ``proven``: and let none pass before it."""
+        if not proven:
+            self.state.last = None
+        if not self.state.holding:
+            self.state.holding = True
+            self.state.held = []
+
+    def delta(self, delta: Delta) -> list[AnyEvent]:
+        """An update as it came -> itself if it continues, Lost if something is missing, nothing if it is held or old."""
+        state = self.state
+        first, last = delta.first_id, delta.sequence_id
+        assert first is not None and last is not None
+        if state.last is None:
+            self._keep(delta)
+            return []
+        if first > state.last + 1:
+            detail = f"expected {state.last + 1}, got {first}"
+            self.state = ChainState(held=[delta])
+            return [Lost(self._symbol, "sequence_gap", detail)]
+        if last <= state.last:
+            return []
+        state.last = last
+        if state.holding:
+            self._keep(delta)
+        return [delta]
+
+    def snapshot(self, snapshot: Snapshot) -> list[AnyEvent]:
+        """A snapshot as it came -> itself and the held updates that continue it, or Stale if they don't."""
+        assert snapshot.sequence_id is not None
+        at = snapshot.sequence_id
+        joined: list[AnyEvent] = [snapshot]
+        for delta in self.state.held:
+            assert delta.first_id is not None and delta.sequence_id is not None
+            if delta.sequence_id <= at:
+                continue
+            if delta.first_id > at + 1:
+                return [self._stale(snapshot.sequence_id, at, delta.first_id)]
+            joined.append(delta)
+            at = delta.sequence_id
+        if self.state.last is not None and at < self.state.last:
+            # A live book is further on than this snapshot and the updates held reach: it would go back in time.
+            return [self._stale(snapshot.sequence_id, at, self.state.last)]
+        self.state = ChainState(last=at, holding=False)
+        return joined
+
+    def _keep(self, delta: Delta) -> None:
+        held = self.state.held
+        held.append(delta)
+        if len(held) > MAX_HELD:
+            del held[: len(held) - MAX_HELD]
+
+    def _stale(self, sequence_id: int, at: int, first: int) -> Stale:
+        return Stale(
+            self._symbol, "snapshot_too_old", f"snapshot {sequence_id} joins up to {at}, held goes on at {first}"
+        )

@@ -1,0 +1,243 @@
+"""The contract of an exchange: a connection is a value. Bytes in, lists of events and commands out; no socket, no clock.
+
+An exchange file offers ``EXCHANGE``, an object of the protocol `Exchange`, in two halves:
+
+* the *session half* (`Session`), used by a producer: where to connect, what to send, what to fetch and when, what
+  counts as acknowledgement, refusal, farewell. One session per socket;
+* the *decoding half* (`Decoder`), used by normalize and ``coby decode``: frame -> trades, snapshots, deltas, losses,
+  with the exchange's continuity rule. One decoder per connection; its state can be saved and loaded.
+
+Lists, not iterators: an iterator stopped halfway would leave the state half updated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+Levels = Sequence[tuple[str, str]]
+"""(price, size) in the exchange's own decimal text; size is absolute, a size of zero removes the level."""
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """Base of what a decoder returns."""
+
+
+class Trade(Event, frozen=True, gc=False):
+    """A trade. ``side`` is the taker's; ``time_us`` the exchange's trade time; ``history``: sent on subscribing."""
+
+    symbol: str
+    price: str
+    size: str
+    side: str
+    trade_id: str | None
+    time_us: int
+    history: bool = False
+
+
+class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
+    """A whole book: discards what was before. ``limited``: cut at a number of levels a side by the exchange."""
+
+    symbol: str
+    bids: Levels
+    asks: Levels
+    sequence_id: int | None
+    time_us: int | None
+    limited_bids: bool = False
+    limited_asks: bool = False
+
+
+class Delta(msgspec.Struct, frozen=True, tag="delta"):
+    """Changes of a book that continue its proven sequence (the decoder has checked it). ``first_id`` … ``sequence_id``."""
+
+    symbol: str
+    bids: Levels
+    asks: Levels
+    first_id: int | None
+    sequence_id: int | None
+    time_us: int | None
+
+
+class Lost(Event, frozen=True, gc=False):
+    """The sequence of a book is broken: it is blind until its next snapshot. ``reason``: sequence_gap or checksum."""
+
+    symbol: str
+    reason: str
+    detail: str
+
+
+class Stale(Event, frozen=True, gc=False):
+    """A snapshot that can't be joined to the updates held, so that another is wanted; the book stays as it was."""
+
+    symbol: str
+    reason: str
+    detail: str
+
+
+class NotListed(Event, frozen=True, gc=False):
+    """The exchange says that it does not have the symbol: not_listed, not broken."""
+
+    symbol: str
+    detail: str
+
+
+class Rejected(Event, frozen=True, gc=False):
+    """A frame, or part of one, that can't be used. ``code`` is stable (``frame.…``); goes to the dead letters."""
+
+    code: str
+    detail: str
+    symbol: str | None = None
+
+
+class Notice(Event, frozen=True, gc=False):
+    """Something the exchange said of itself, as an acknowledgement or farewell; written as a status by ``coby decode``."""
+
+    state: str
+    detail: str
+
+
+AnyEvent = Trade | Snapshot | Delta | Lost | Stale | NotListed | Rejected | Notice
+
+
+class Decoder(Protocol):
+    """The decoding half, for one connection."""
+
+    def decode(self, frame: bytes, kind: str, symbol: str | None, url: str | None) -> list[AnyEvent]:
+        """Events of one frame (``kind`` ``ws``) or REST body (``http``, with its ``symbol`` or ``url``), in order.
+
+        Never raises for what a frame holds: what can't be used is a `Rejected`. Frames of other channels,
+        acknowledgements and heartbeats give an empty list or a `Notice`.
+        """
+
+    def expect_snapshot(self, symbol: str, proven: bool) -> None:
+        """A snapshot will come: hold updates from now on so that it can be joined.
+
+        ``proven`` False: the book was found wrong, its updates count no more before that snapshot.
+        """
+
+    def met(self) -> frozenset[str]:
+        """Symbols of the books that it has met a frame of."""
+
+    def save(self) -> object:
+        """The state as plain lists, dicts, strings and ints."""
+
+    def load(self, state: object) -> None:
+        """Replace the state by one that ``save`` returned."""
+
+
+class Connect(msgspec.Struct, frozen=True):
+    """Open a WebSocket to ``url``."""
+
+    url: str
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Send a text message."""
+
+    text: str
+
+
+class Fetch(msgspec.Struct, frozen=True):
+    """GET ``url`` after ``delay_seconds`` and publish its body as a record of this connection, for ``symbol``."""
+
+    url: str
+    symbol: str
+    delay_seconds: float = 0.0
+
+
+class Acknowledged(msgspec.Struct, frozen=True):
+    """The exchange confirmed the subscription of these channels for these symbols (canonical names)."""
+
+    symbols: tuple[str, ...]
+    channels: tuple[str, ...]
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """The exchange refused a subscription; ``symbol`` None: the request as a whole."""
+
+    symbol: str | None
+    reason: str
+
+
+class Farewell(msgspec.Struct, frozen=True):
+    """The exchange will close this connection: make another at once."""
+
+    reason: str
+
+
+Command = Connect | Send | Fetch | Acknowledged | Refused | Farewell
+
+
+class Session(Protocol):
+    """The session half, for one socket. Times are seconds of the caller's monotonic clock."""
+
+    def connect(self) -> Connect:
+        """Where to connect."""
+
+    def opened(self, now: float) -> list[Command]:
+        """The socket is open: what to send first."""
+
+    def received(self, frame: bytes, now: float) -> list[Command]:
+        """A frame came (it is published whatever this returns). Cheap for data frames."""
+
+    def timer(self, now: float) -> list[Command]:
+        """Called about once a second: what keeping alive needs, what is overdue (an unanswered subscription)."""
+
+    def resync(self, symbol: str, reason: str) -> list[Command]:
+        """normalize asks for a new snapshot of a symbol."""
+
+
+class Endpoints(msgspec.Struct, frozen=True):
+    """Where an exchange is reached: its defaults, or the settings ``<EXCHANGE>_WS_URL`` and ``<EXCHANGE>_REST_URL``."""
+
+    ws_url: str
+    rest_url: str
+
+
+class Exchange(Protocol):
+    """One exchange."""
+
+    name: str
+    endpoints: Endpoints
+    symbols_per_slot: int
+    """At most so many symbols share a socket."""
+    silence_seconds: float
+    """Frames of a connection may be missing for so long on a market with traffic before its books are ``stale``."""
+
+    def exchange_symbol(self, symbol: str) -> str:
+        """The exchange's name of a canonical symbol, by its rule (a setting may override it)."""
+
+    def session(self, symbols: Mapping[str, str], endpoints: Endpoints) -> Session:
+        """A session for one socket; ``symbols`` maps exchange symbol -> symbol."""
+
+    def decoder(self, symbols: Mapping[str, str]) -> Decoder:
+        """A decoder for one connection; ``symbols`` maps exchange symbol -> symbol (empty: any, names canonical)."""
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """A fixed group of symbols of one exchange, served together: ``symbols`` maps exchange symbol -> symbol."""
+
+    name: str
+    exchange: str
+    symbols: dict[str, str]
+
+
+def slots(exchange: Exchange, symbols: Mapping[str, str | None], max_connections: int) -> list[Slot]:
+    """Spread symbols (symbol -> exchange symbol, None = not listed) over at most ``max_connections`` slots.
+
+    Not-listed symbols belong to a slot too (normalize emits their blind ticks) but are not subscribed: they map
+    from ``"!" + symbol``, a name no exchange has.
+    """
+    ordered = sorted(symbols)
+    wanted = -(-len(ordered) // exchange.symbols_per_slot)
+    count = max(1, min(max_connections, wanted))
+    return [
+        Slot(
+            f"{exchange.name}-{number}",
+            exchange.name,
+            {symbols[name] or f"!{name}": name for name in ordered[number::count]},
+        )
+        for number in range(count)
+    ]

@@ -1,0 +1,296 @@
+"""Binance spot: depth@100ms joined to REST depth 5000, @trade. Protocol: EXCHANGES.md §1 (binance-spot-api-docs).
+
+Seen on the wire: depth, trade, bookTicker and REST frames (frames/binance). Never seen: serverShutdown, error replies.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from COBY.continuity import ChainState, RestChain
+from COBY.exchanges.base import (
+    Acknowledged,
+    AnyEvent,
+    Command,
+    Connect,
+    Decoder,
+    Delta,
+    Endpoints,
+    Exchange,
+    Farewell,
+    Fetch,
+    NotListed,
+    Refused,
+    Rejected,
+    Send,
+    Session,
+    Snapshot,
+    Trade,
+)
+from COBY.text import PRICES, SIZES, check_levels
+
+SNAPSHOT_LEVELS = 5000
+UNKNOWN_LIMIT = 1000
+"""A REST body without its url counts as cut when a side holds at least so many levels."""
+INVALID_SYMBOL = -1121
+
+
+class Depth(msgspec.Struct, gc=False):
+    """depthUpdate: ``U`` … ``u`` are its first and last update id, sizes absolute, ``E`` milliseconds."""
+
+    E: int
+    s: str
+    U: int
+    u: int
+    b: list[tuple[str, str]]
+    a: list[tuple[str, str]]
+
+
+class TradeMessage(msgspec.Struct, gc=False):
+    """trade: ``m`` true means that the buyer was the maker, so the taker sold."""
+
+    s: str
+    t: int
+    p: str
+    q: str
+    T: int
+    m: bool
+
+
+class WrappedDepth(msgspec.Struct, gc=False):
+    """A depthUpdate on a combined stream."""
+
+    data: Depth
+
+
+class WrappedTrade(msgspec.Struct, gc=False):
+    """A trade on a combined stream."""
+
+    data: TradeMessage
+
+
+class Body(msgspec.Struct):
+    """The body of GET /api/v3/depth."""
+
+    lastUpdateId: int  # noqa: N815 - the exchange's own name
+    bids: list[tuple[str, str]]
+    asks: list[tuple[str, str]]
+
+
+_wrapped_depth = msgspec.json.Decoder(WrappedDepth)
+_wrapped_trade = msgspec.json.Decoder(WrappedTrade)
+_body = msgspec.json.Decoder(Body)
+_any = msgspec.json.Decoder()
+
+
+class BinanceDecoder:
+    """Frames of one connection -> events; a `RestChain` per symbol keeps the continuity rule."""
+
+    def __init__(self, symbols: Mapping[str, str]) -> None:
+        """``symbols`` maps exchange symbol -> symbol; empty: any symbol, under its own name."""
+        self._symbols = symbols
+        self._chains: dict[str, RestChain] = {}
+
+    def decode(self, frame: bytes, kind: str, symbol: str | None, url: str | None) -> list[AnyEvent]:
+        """See `Decoder.decode`."""
+        try:
+            if kind == "http":
+                return self._rest(frame, symbol, url)
+            # The name of a combined stream says what the frame is, without parsing it.
+            prefix = frame[: frame.index(b'"', 11)] if frame.startswith(b'{"stream":"') else b""
+            if prefix.endswith(b"@trade"):
+                return self._trade(_wrapped_trade.decode(frame).data)
+            if prefix.endswith(b"@depth@100ms"):
+                return self._depth(_wrapped_depth.decode(frame).data)
+            return self._other(frame)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+            return [_rejected(error)]
+
+    def expect_snapshot(self, symbol: str, proven: bool) -> None:
+        """See `Decoder.expect_snapshot`."""
+        self._chain(symbol).hold(proven)
+
+    def met(self) -> frozenset[str]:
+        """See `Decoder.met`."""
+        return frozenset(self._chains)
+
+    def save(self) -> object:
+        """See `Decoder.save`."""
+        return {symbol: msgspec.to_builtins(chain.state) for symbol, chain in sorted(self._chains.items())}
+
+    def load(self, state: object) -> None:
+        """See `Decoder.load`."""
+        states = msgspec.convert(state, dict[str, ChainState])
+        self._chains = {symbol: RestChain(symbol, state) for symbol, state in states.items()}
+
+    def _chain(self, symbol: str) -> RestChain:
+        if symbol not in self._chains:
+            self._chains[symbol] = RestChain(symbol, ChainState())
+        return self._chains[symbol]
+
+    def _name(self, exchange_symbol: str) -> str | None:
+        return self._symbols.get(exchange_symbol) if self._symbols else exchange_symbol
+
+    def _depth(self, data: Depth) -> list[AnyEvent]:
+        symbol = self._name(data.s)
+        if symbol is None:
+            return [_unknown(data.s)]
+        check_levels(data.b)
+        check_levels(data.a)
+        if data.u < data.U:
+            return [Rejected("frame.range", f"u {data.u} is before U {data.U}", symbol)]
+        return self._chain(symbol).delta(Delta(symbol, data.b, data.a, data.U, data.u, data.E * 1000))
+
+    def _trade(self, data: TradeMessage) -> list[AnyEvent]:
+        symbol = self._name(data.s)
+        if symbol is None:
+            return [_unknown(data.s)]
+        PRICES[data.p]
+        SIZES[data.q]
+        side = "sell" if data.m else "buy"
+        return [Trade(symbol, data.p, data.q, side, str(data.t), data.T * 1000)]
+
+    def _other(self, frame: bytes) -> list[AnyEvent]:
+        """Unwrapped frames, other channels, replies."""
+        message = _any.decode(frame)
+        if not isinstance(message, dict):
+            return [Rejected("frame.shape", f"a JSON {type(message).__name__} instead of an object")]
+        data = message.get("data", message)
+        event = data.get("e") if isinstance(data, dict) else None
+        if event == "trade":
+            return self._trade(msgspec.convert(data, TradeMessage))
+        if event == "depthUpdate":
+            return self._depth(msgspec.convert(data, Depth))
+        return []
+
+    def _rest(self, frame: bytes, symbol: str | None, url: str | None) -> list[AnyEvent]:
+        symbol, limit = self._asked(symbol, url)
+        if symbol is None:
+            return [Rejected("frame.unknown_symbol", "a REST body without symbol or url")]
+        if b'"code"' in frame[:40]:
+            return [_refusal(_any.decode(frame), symbol)]
+        body = _body.decode(frame)
+        check_levels(body.bids)
+        check_levels(body.asks)
+        return self._chain(symbol).snapshot(
+            Snapshot(
+                symbol,
+                body.bids,
+                body.asks,
+                body.lastUpdateId,
+                None,
+                limited_bids=len(body.bids) >= limit,
+                limited_asks=len(body.asks) >= limit,
+            )
+        )
+
+    def _asked(self, symbol: str | None, url: str | None) -> tuple[str | None, int]:
+        query = parse_qs(urlsplit(url).query) if url else {}
+        if symbol is None and "symbol" in query:
+            symbol = self._name(query["symbol"][0])
+        return symbol, int(query.get("limit", [str(UNKNOWN_LIMIT)])[0])
+
+
+def _unknown(exchange_symbol: str) -> Rejected:
+    return Rejected("frame.unknown_symbol", f"{exchange_symbol!r} was not subscribed")
+
+
+def _rejected(error: Exception) -> Rejected:
+    if isinstance(error, msgspec.ValidationError):
+        return Rejected("frame.shape", str(error))
+    if isinstance(error, msgspec.DecodeError | UnicodeDecodeError | RecursionError):
+        return Rejected("frame.json", str(error))
+    return Rejected("frame.number", str(error))
+
+
+def _refusal(message: Any, symbol: str) -> AnyEvent:
+    code, text = (message.get("code"), message.get("msg")) if isinstance(message, dict) else (None, message)
+    if code == INVALID_SYMBOL:
+        return NotListed(symbol, str(text))
+    return Rejected("frame.rest_error", f"code {code}: {text}", symbol)
+
+
+class BinanceSession:
+    """One socket on the combined stream endpoint; every symbol of the slot in one SUBSCRIBE."""
+
+    def __init__(self, symbols: Mapping[str, str], endpoints: Endpoints) -> None:
+        """``symbols`` maps exchange symbol -> symbol."""
+        self._symbols = symbols
+        self._endpoints = endpoints
+        self._names = {symbol: name for name, symbol in symbols.items()}
+
+    def connect(self) -> Connect:
+        """See `Session.connect`."""
+        return Connect(f"{self._endpoints.ws_url}/stream")
+
+    def opened(self, now: float) -> list[Command]:
+        """See `Session.opened`."""
+        streams = [f"{name.lower()}@{kind}" for name in self._symbols for kind in ("depth@100ms", "trade")]
+        return [Send(json.dumps({"method": "SUBSCRIBE", "params": streams, "id": 1}))]
+
+    def received(self, frame: bytes, now: float) -> list[Command]:
+        """See `Session.received`. Data frames begin with their stream's name; all else is short."""
+        if frame.startswith(b'{"stream":"') and b'"serverShutdown"' not in frame[:80]:
+            return []
+        if len(frame) > 4096:
+            return []
+        try:
+            message = _any.decode(frame)
+        except (msgspec.MsgspecError, RecursionError):
+            return []
+        return self._reply(message) if isinstance(message, dict) else []
+
+    def _reply(self, message: dict[str, Any]) -> list[Command]:
+        data = message.get("data", message)
+        if isinstance(data, dict) and data.get("e") == "serverShutdown":
+            return [Farewell("serverShutdown")]
+        if error := message.get("error") or ("code" in message and message):
+            return [Refused(None, json.dumps(error))]
+        if message.get("id") == 1 and "result" in message:
+            symbols = tuple(self._symbols.values())
+            # Fetched after the acknowledgement: the stream is then surely ahead of the snapshot's request.
+            return [Acknowledged(symbols, ("book", "trade")), *map(self._fetch, symbols)]
+        return []
+
+    def timer(self, now: float) -> list[Command]:
+        """See `Session.timer`: the server pings, the socket's library answers."""
+        return []
+
+    def resync(self, symbol: str, reason: str) -> list[Command]:
+        """See `Session.resync`: the connection is kept, the snapshot fetched anew."""
+        # REST lags the stream: one that was too old is asked for again a little later.
+        return [self._fetch(symbol, 0.5 if reason == "snapshot_too_old" else 0.0)] if symbol in self._names else []
+
+    def _fetch(self, symbol: str, delay_seconds: float = 0.0) -> Fetch:
+        query = f"symbol={self._names[symbol]}&limit={SNAPSHOT_LEVELS}"
+        return Fetch(f"{self._endpoints.rest_url}/api/v3/depth?{query}", symbol, delay_seconds)
+
+
+class Binance:
+    """The exchange."""
+
+    name = "binance"
+    endpoints = Endpoints("wss://stream.binance.com:9443", "https://api.binance.com")
+    # 1,024 streams are allowed; a snapshot weighs 250 of 6,000 a minute, so that a slot of ten comes up at once.
+    symbols_per_slot = 10
+    silence_seconds = 60.0
+
+    def exchange_symbol(self, symbol: str) -> str:
+        """BTCUSDT is BTCUSDT."""
+        return symbol
+
+    def session(self, symbols: Mapping[str, str], endpoints: Endpoints) -> Session:
+        """See `Exchange.session`."""
+        return BinanceSession(symbols, endpoints)
+
+    def decoder(self, symbols: Mapping[str, str]) -> Decoder:
+        """See `Exchange.decoder`."""
+        return BinanceDecoder(symbols)
+
+
+EXCHANGE: Exchange = Binance()

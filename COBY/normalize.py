@@ -1,0 +1,226 @@
+"""normalize: one raw partition -> trades, book ticks, gaps, quality, resync requests, dead letters.
+
+Stream time (DESIGN.md, "Time is in the log"): the highest so far of min(received_ns, newest mark + 1 s). Until the
+first mark it is the first record's received_ns and no tick is emitted; the first mark sets it, even backwards.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from COBY.codec import encode
+from COBY.config import Config
+from COBY.exchanges import load
+from COBY.slots import slots_of
+from COBY.records import BookTick, Gap, Record, Resync, TradeEvent
+from COBY.records import NAMES as TOPIC_OF
+from COBY.slot import DeadLetter, Frame, SlotState
+from COBY.slot_state import SavedSlot
+from COBY.stage import InRecord, Output, position_headers
+from COBY.topics import RAW_PARTITIONS, partition_of
+from COBY.trades import SECOND_US
+
+AHEAD_US = 1 * SECOND_US
+"""A producer's clock may run ahead of the newest mark by so much; more is clamped and counted as clock skew."""
+JUMP_US = 2 * SECOND_US
+KINDS = ("ws", "http", "event", "mark")
+
+
+class Emitted(NamedTuple):
+    """What a record led to, before it is encoded: ``offset`` and ``place`` are its position."""
+
+    offset: int
+    place: int
+    record: Record | DeadLetter
+    cause: InRecord
+    stream_us: int
+
+
+class State(msgspec.Struct):
+    """The task's state as saved."""
+
+    next_offset: int | None
+    stream_us: int | None
+    mark_us: int | None
+    slots: dict[str, SavedSlot]
+
+
+class NormalizeTask:
+    """The task of one partition of one raw topic."""
+
+    def __init__(self, config: Config, exchange: str, partition: int) -> None:
+        """``exchange`` is one of COBY.exchanges; the partition serves the slots whose key falls on it."""
+        self.next_offset: int | None = None
+        self._source = f"raw.{exchange}.v1/{partition}".encode()
+        self._settings = config.settings_hash.encode()
+        self._grid_us = config.update_frequency_us
+        self._stream_us: int | None = None
+        self._mark_us: int | None = None
+        self._counts: Counter[tuple[str, ...]] = Counter()
+        self._exchange = exchange
+        self._emitted: list[Emitted] = []
+        self._slots = _slots(config, exchange, partition)
+
+    def process(self, records: Sequence[InRecord]) -> list[Output]:
+        """See `Task.process`."""
+        return [self._output(*emitted) for emitted in self.step(records)]
+
+    def step(self, records: Sequence[InRecord]) -> list[Emitted]:
+        """The records' consequences, not yet encoded."""
+        self._emitted = []
+        for record in records:
+            if self.next_offset is not None and record.offset != self.next_offset:
+                if record.offset < self.next_offset:
+                    continue
+                self._hole(record)
+            self.next_offset = record.offset + 1
+            self._take(record)
+        return self._emitted
+
+    def save(self) -> bytes:
+        """See `Task.save`."""
+        saved = {name: slot.save() for name, slot in self._slots.items()}
+        return msgspec.msgpack.encode(State(self.next_offset, self._stream_us, self._mark_us, saved))
+
+    def load(self, state: bytes) -> None:
+        """See `Task.load`."""
+        loaded = msgspec.msgpack.decode(state, type=State)
+        self.next_offset, self._stream_us, self._mark_us = loaded.next_offset, loaded.stream_us, loaded.mark_us
+        for name, slot in self._slots.items():
+            if name in loaded.slots:
+                slot.load(loaded.slots[name])
+
+    def counters(self) -> dict[tuple[str, ...], int]:
+        """See `Task.counters`."""
+        return dict(self._counts)
+
+    # --- one record ------------------------------------------------------------------------------------------------
+
+    def _take(self, record: InRecord) -> None:
+        headers = dict(record.headers)
+        try:
+            received_us = int(headers["received_ns"]) // 1000
+            kind = headers["kind"].decode()
+            seq = int(headers["seq"])
+            conn = headers["conn"].decode()
+            if kind not in KINDS:
+                raise ValueError(f"kind {kind!r}")
+        except (KeyError, ValueError) as error:
+            self._reject(record, "record.headers", f"{type(error).__name__}: {error}")
+            return
+        if kind == "mark":
+            self._mark(record, received_us)
+            return
+        self._advance(record, received_us if self._mark_us is None else self._clamped(received_us))
+        slot = self._slots.get(record.key.decode(errors="replace") if record.key else "")
+        if slot is None:
+            self._reject(record, "record.unknown_slot", f"key {record.key!r} is no slot of this partition")
+        elif record.value is None:
+            self._reject(record, "frame.null", "a record without a value")
+        else:
+            self._counts["frames", kind] += 1
+            symbol, url = _text(headers.get("symbol")), _text(headers.get("url"))
+            frame = Frame(record.offset, conn, seq, kind, record.value, symbol, url)
+            slot.take(frame, self._now(), lambda emitted: self._emit(record, emitted))
+
+    def _mark(self, record: InRecord, time_us: int) -> None:
+        if self._mark_us is None:
+            # Nothing has been emitted by the clock of a producer alone, so time may be set back here, once.
+            self._mark_us = time_us
+            self._stream_us = time_us
+            return
+        self._mark_us = max(self._mark_us, time_us)
+        self._advance(record, time_us)
+
+    def _clamped(self, received_us: int) -> int:
+        assert self._mark_us is not None
+        if received_us > self._mark_us + AHEAD_US:
+            self._counts["clock_skew",] += 1
+            return self._mark_us + AHEAD_US
+        return received_us
+
+    def _now(self) -> int:
+        assert self._stream_us is not None
+        return self._stream_us
+
+    def _advance(self, record: InRecord, time_us: int) -> None:
+        """Bring stream time to ``time_us``; the ticks up to it show the books as they were before this record."""
+        before = self._stream_us
+        if before is None:
+            self._stream_us = time_us
+            return
+        if time_us <= before:
+            return
+        if self._mark_us is not None:
+            grid = self._grid_us
+            first, last = before // grid + 1, time_us // grid
+            if first <= last:
+                self._ticks(record, first, last, before, time_us)
+        self._stream_us = time_us
+
+    def _ticks(self, record: InRecord, first: int, last: int, before: int, time_us: int) -> None:
+        def emit(emitted: Record | DeadLetter) -> None:
+            self._emit(record, emitted)
+
+        if time_us - before > JUMP_US:
+            detail = f"stream time went from {before} to {time_us} us"
+            for slot in self._slots.values():
+                slot.lost("time_jump", detail, before, time_us, emit)
+            first = last
+        for number in range(first, last + 1):
+            for slot in self._slots.values():
+                slot.tick(number * self._grid_us, time_us, emit)
+
+    def _hole(self, record: InRecord) -> None:
+        """Offsets are missing: retention was faster than this task. What was built on them can't be continued."""
+        detail = f"offsets {self.next_offset} to {record.offset - 1} are gone"
+        now = self._stream_us or 0
+        for slot in self._slots.values():
+            slot.lost("retention", detail, now, now, lambda emitted: self._emit(record, emitted))
+            slot.forget_connections(now, lambda emitted: self._emit(record, emitted))
+
+    # --- what comes out --------------------------------------------------------------------------------------------
+
+    def _reject(self, record: InRecord, code: str, detail: str) -> None:
+        self._emit(record, DeadLetter(code, detail))
+
+    def _emit(self, record: InRecord, emitted: Record | DeadLetter) -> None:
+        emissions = self._emitted
+        last = emissions[-1] if emissions else None
+        place = last.place + 1 if last is not None and last.offset == record.offset else 0
+        emissions.append(Emitted(record.offset, place, emitted, record, self._stream_us or 0))
+        if isinstance(emitted, DeadLetter):
+            self._counts["rejected", emitted.code] += 1
+        elif isinstance(emitted, Gap) and emitted.until_time is None:
+            self._counts["gaps", emitted.symbol, emitted.reason] += 1
+        elif isinstance(emitted, BookTick):
+            self._counts["ticks", emitted.symbol, "live" if emitted.live else "blind"] += 1
+        elif isinstance(emitted, TradeEvent):
+            self._counts["trades", emitted.symbol] += 1
+
+    def _output(self, offset: int, place: int, record: Record | DeadLetter, cause: InRecord, stream_us: int) -> Output:
+        headers = position_headers(self._source, offset, place, self._settings)
+        if isinstance(record, DeadLetter):
+            where = [("stage", b"normalize"), ("code", record.code.encode()), ("detail", record.detail.encode())]
+            return Output("dlq", cause.key or b"", cause.value or b"", cause.timestamp, headers + where)
+        key = record.exchange if isinstance(record, Resync) else record.symbol  # type: ignore[attr-defined]
+        ticked = not isinstance(record, TradeEvent | Gap | Resync)
+        time_us: int = record.timestamp if ticked else stream_us  # type: ignore[attr-defined]
+        return Output(TOPIC_OF[type(record)], key.encode(), encode(record), time_us // 1000, headers)
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode(errors="replace")
+
+
+def _slots(config: Config, name: str, partition: int) -> dict[str, SlotState]:
+    exchange = load(name)
+    return {
+        slot.name: SlotState(exchange, slot, config.bucket_size_units, config.heatmap_depth)
+        for slot in slots_of(config, name)
+        if partition_of(slot.name.encode(), RAW_PARTITIONS) == partition
+    }

@@ -1,0 +1,260 @@
+"""Frames into books and trades: the wide form the pipeline calls, and the user's DataProcessor over the same functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from COBY.book import Book, BookState
+from COBY.config import Config
+from COBY.exchanges import load
+from COBY.exchanges.base import AnyEvent, Delta, Exchange, Lost, NotListed, Rejected, Snapshot, Stale, Trade
+from COBY.interfaces import DataProcessor
+from COBY.metrics import metrics
+from COBY.models import OrderBookMetrics, OrderBookSnapshot, PriceLevel, TradeEvent
+from COBY.records import UNITS, Bar, BookTick, Level
+from COBY.text import PRICES, SIZES, NumberError, check_levels
+from COBY.trades import trade_event
+from COBY.utils.exceptions import ConfigurationError, ProcessingError
+from COBY.utils.intervals import from_us
+
+TOP_LEVELS = 50
+
+
+class ConnectionState(msgspec.Struct):
+    """What of a connection's decoder and books is saved."""
+
+    decoder: Any
+    books: dict[str, BookState]
+
+
+class ConnectionProcessor:
+    """The books of one connection: frames in, events out, books kept as the proven events say."""
+
+    def __init__(self, exchange: Exchange, symbols: Mapping[str, str], bucket_size: Callable[[str], int]) -> None:
+        """``symbols`` maps exchange symbol -> symbol (empty: any); ``bucket_size`` gives units by symbol."""
+        self._exchange = exchange
+        self._bucket_size = bucket_size
+        self._symbols = symbols
+        self.decoder = exchange.decoder(symbols)
+        self.books: dict[str, Book] = {}
+        for symbol in symbols.values():
+            self.book(symbol)
+
+    def book(self, symbol: str) -> Book:
+        """The book of a symbol, made when first asked for."""
+        book = self.books.get(symbol)
+        if book is None:
+            book = self.books[symbol] = Book(self._bucket_size(symbol))
+        return book
+
+    def take(self, frame: bytes, kind: str, symbol: str | None, url: str | None) -> list[AnyEvent]:
+        """Decode one frame and bring the books up to it; the events are returned for whoever counts and publishes."""
+        events = self.decoder.decode(frame, kind, symbol, url)
+        for event in events:
+            if type(event) is not Trade:
+                self.apply(event)
+        return events
+
+    def apply(self, event: AnyEvent) -> None:
+        """Bring a book up to one event."""
+        if isinstance(event, Delta):
+            self.book(event.symbol).delta(event)
+        elif isinstance(event, Snapshot):
+            self.book(event.symbol).snapshot(event)
+        elif isinstance(event, Lost):
+            self.book(event.symbol).reason = event.reason
+        elif isinstance(event, NotListed):
+            self.book(event.symbol).reason = "not_listed"
+
+    def doubt(self, symbol: str, reason: str) -> None:
+        """Something outside the exchange's own rule is wrong with a book: blind until its next snapshot."""
+        self.decoder.expect_snapshot(symbol, proven=False)
+        book = self.book(symbol)
+        if book.reason in (None, "producer_lost", "stale"):
+            book.reason = reason
+
+    def save(self) -> ConnectionState:
+        """The state."""
+        return ConnectionState(self.decoder.save(), {name: book.save() for name, book in sorted(self.books.items())})
+
+    def load(self, state: ConnectionState) -> None:
+        """Take up a saved state; symbols no longer served are dropped."""
+        self.decoder.load(state.decoder)
+        served = set(self._symbols.values())
+        for symbol, book in state.books.items():
+            if not served or symbol in served:
+                self.book(symbol).load(book)
+
+
+def book_tick(
+    symbol: str, exchange: str, time_us: int, depth: int, bucket_size: int, book: Book, conn: str, bars: list[Bar]
+) -> BookTick:
+    """The record of a live book at the tick ``time_us`` (flushed and not crossed)."""
+    bids, asks = book.bids.top(TOP_LEVELS), book.asks.top(TOP_LEVELS)
+    figures = metrics(bids, asks)
+    asks_edge = book.asks.edge
+    return BookTick(
+        symbol,
+        exchange,
+        time_us,
+        True,
+        None,
+        conn,
+        book.sequence_id,
+        bids,
+        asks,
+        bucket_size,
+        book.bids.top_buckets(depth),
+        book.asks.top_buckets(depth),
+        book.bids.edge,
+        None if asks_edge is None else -asks_edge,
+        figures.mid_price,
+        figures.spread,
+        figures.bid_volume,
+        figures.ask_volume,
+        figures.imbalance,
+        figures.quality,
+        bars,
+    )
+
+
+def blind_tick(
+    symbol: str, exchange: str, time_us: int, bucket_size: int, reason: str, bars: list[Bar]
+) -> BookTick:
+    """The record of a blind book: it states nothing of the book, only why, and the trades that came all the same."""
+    none = None
+    return BookTick(
+        symbol, exchange, time_us, False, reason, none, none, [], [], bucket_size, [], [],
+        none, none, none, none, none, none, none, 0, bars,
+    )  # fmt: skip
+
+
+class Processor(DataProcessor):
+    """The user's DataProcessor: one item at a time, by the functions the pipeline calls."""
+
+    def __init__(self, config: Config) -> None:
+        """Any exchange of COBY.exchanges and any of its symbols."""
+        self._config = config
+        self._connections: dict[str, ConnectionProcessor] = {}
+
+    def normalize_orderbook(
+        self, raw_data: dict[str, Any], exchange: str, *, symbol: str | None = None, at: datetime | None = None
+    ) -> OrderBookSnapshot:
+        """The whole book after this frame. ``symbol``: raw_data is the REST body of that symbol.
+
+        ``at``: the book's time where the frame has none, else the epoch. ProcessingError: the frame's own code,
+        ``book.unproven`` before a snapshot and after a gap, ``frame.no_book`` for a frame of something else.
+        """
+        kind = "ws" if symbol is None else "http"
+        connection = self._connection(exchange)
+        events = connection.take(msgspec.json.encode(raw_data), kind, symbol, None)
+        _raise_rejected(events)
+        for event in events:
+            if isinstance(event, Lost | Stale | NotListed):
+                raise ProcessingError("book.unproven", event.detail, where=event.symbol)
+        named = [event.symbol for event in events if isinstance(event, Snapshot | Delta)]
+        if not named:
+            raise ProcessingError(
+                "book.unproven", "no book yet from this frame", allowed="a snapshot first, then its deltas"
+            )
+        return snapshot_model(named[-1], exchange, connection.book(named[-1]), at)
+
+    def normalize_trade(self, raw_data: dict[str, Any], exchange: str) -> TradeEvent:
+        """The one trade of a frame. ProcessingError: ``multiple_events`` for several, ``frame.no_trade`` for none."""
+        events = self._connection(exchange).take(msgspec.json.encode(raw_data), "ws", None, None)
+        _raise_rejected(events)
+        trades = [event for event in events if isinstance(event, Trade)]
+        if len(trades) > 1:
+            message = f"{len(trades)} trades in one frame: ConnectionProcessor.take returns them all"
+            raise ProcessingError("multiple_events", message, allowed="one trade")
+        if not trades:
+            raise ProcessingError("frame.no_trade", "the frame holds no trade")
+        record = trade_event(trades[0], exchange, trades[0].trade_id or "", trades[0].time_us, None)
+        return TradeEvent(
+            record.symbol,
+            exchange,
+            from_us(record.timestamp),
+            record.price / UNITS,
+            record.size / UNITS,
+            record.side,
+            record.trade_id,
+        )
+
+    def validate_data(self, data: OrderBookSnapshot | TradeEvent) -> bool:
+        """Whether the pipeline would take it: numbers in range, levels in order, book not crossed."""
+        try:
+            if isinstance(data, TradeEvent):
+                return SIZES[float_text(data.size)] >= 0 and PRICES[float_text(data.price)] > 0
+            check_levels(level_texts(data.bids))
+            check_levels(level_texts(data.asks))
+        except NumberError:
+            return False
+        bids, asks = [level.price for level in data.bids], [level.price for level in data.asks]
+        ordered = bids == sorted(set(bids), reverse=True) and asks == sorted(set(asks))
+        return ordered and not (bids and asks and bids[0] >= asks[0])
+
+    def calculate_metrics(self, orderbook: OrderBookSnapshot) -> OrderBookMetrics:
+        """Metrics over all levels of the book given (the pipeline's ticks give the best 50)."""
+        figures = metrics(units_levels(orderbook.bids), units_levels(orderbook.asks))
+        return OrderBookMetrics(
+            _float(figures.mid_price),
+            _float(figures.spread),
+            _float(figures.bid_volume) if orderbook.bids else None,
+            _float(figures.ask_volume) if orderbook.asks else None,
+            _float(figures.imbalance),
+            figures.quality / UNITS,
+        )
+
+    def _connection(self, exchange: str) -> ConnectionProcessor:
+        if exchange not in self._connections:
+            try:
+                loaded = load(exchange)
+            except KeyError:
+                raise ConfigurationError("config.unknown_exchange", f"no exchange {exchange!r}") from None
+            # Buckets are not asked for here: any size serves a symbol that has no setting.
+            self._connections[exchange] = ConnectionProcessor(loaded, {}, lambda symbol: UNITS)
+        return self._connections[exchange]
+
+
+def snapshot_model(symbol: str, exchange: str, book: Book, at: datetime | None) -> OrderBookSnapshot:
+    """The public model of a live book, all levels, best first."""
+    book.flush()
+    if book.reason is not None:
+        raise ProcessingError("book.unproven", f"the book is blind: {book.reason}", where=symbol)
+    time = from_us(book.time_us) if book.time_us is not None else at or from_us(0)
+    sides = (book.bids, book.asks)
+    bids, asks = (tuple(_level_model(level) for level in side.top(len(side.order))) for side in sides)
+    return OrderBookSnapshot(symbol, exchange, time, bids, asks, book.sequence_id)
+
+
+def float_text(value: float) -> str:
+    """A public model's float as the decimal text it was made from (Python's shortest repr)."""
+    return repr(value).removesuffix(".0") if value == value else "nan"
+
+
+def level_texts(levels: tuple[PriceLevel, ...]) -> list[tuple[str, str]]:
+    """A public model's levels as the texts of an exchange."""
+    return [(float_text(level.price), float_text(level.size)) for level in levels]
+
+
+def units_levels(levels: tuple[PriceLevel, ...]) -> list[Level]:
+    """A public model's levels in units."""
+    return [Level(PRICES[price], SIZES[size]) for price, size in level_texts(levels)]
+
+
+def _level_model(level: Level) -> PriceLevel:
+    return PriceLevel(level.price / UNITS, level.size / UNITS)
+
+
+def _float(units: int | None) -> float | None:
+    return None if units is None else units / UNITS
+
+
+def _raise_rejected(events: list[AnyEvent]) -> None:
+    for event in events:
+        if isinstance(event, Rejected):
+            raise ProcessingError(event.code, event.detail, where=event.symbol)

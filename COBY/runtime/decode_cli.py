@@ -1,0 +1,37 @@
+"""``coby decode``: a recording into events, JSON lines, by the pipeline's own code; no server needed."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import msgspec
+
+from COBY.decode import RecordingDecoder, only_book
+from COBY.exchanges import load, names
+from COBY.recordings import parse_recording
+from COBY.runtime.files import reading_lines
+
+
+@click.command()
+@click.option("--exchange", required=True, type=click.Choice(names()), help="Whose frames the recording holds.")
+@click.option("--deltas", is_flag=True, help="Show every proven update of a book too.")
+@click.option("--books", type=click.IntRange(1, 10_000), metavar="N", help="After every update, the best N levels.")
+@click.argument("file", default="-")
+def decode(exchange: str, deltas: bool, books: int | None, file: str) -> None:
+    """Turn a recording (FILE, .gz is opened, - is standard input) into events: trades, gaps, rejected frames.
+
+    \b
+    Example:
+      coby decode --exchange binance --books 1 recording.jsonl.gz | head
+    """
+    module = load(exchange)
+    with reading_lines(file) as lines:
+        rows = list(parse_recording(lines))
+    unnamed = any(row.kind == "http" and row.symbol is None and row.url is None for row in rows)
+    decoder = RecordingDecoder(module, only_book(module, rows) if unnamed else None, deltas, books)
+    write, encoder = sys.stdout.buffer.write, msgspec.json.Encoder()
+    for row in rows:
+        for event in decoder.take(row):
+            write(encoder.encode(event) + b"\n")
+    sys.stdout.buffer.flush()

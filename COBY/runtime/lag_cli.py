@@ -1,0 +1,136 @@
+"""`coby lag`: how far each consumer group of ours is behind, from committed and end offsets.
+
+Committed offsets are for displays like this one only: recovery starts from snapshots and from sink_progress.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import click
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its __init__ re-exports without __all__
+    AdminClient,
+    OffsetSpec,
+)
+
+from COBY.config import load_config
+from COBY.runtime.kafka import ANSWER_SECONDS, admin, broker_error, require_broker
+from COBY.utils.exceptions import BrokerError
+
+
+class Lag(NamedTuple):
+    """One group's place in one partition. ``committed`` None: nothing yet, so its lag is all that is there."""
+
+    group: str
+    topic: str
+    partition: int
+    committed: int | None
+    end: int
+    lag: int
+
+
+def read_lag(client: AdminClient, prefix: str, groups: Iterable[str] = ()) -> list[Lag]:
+    """The lag of ``groups`` (none given: all whose name begins with the prefix) in the prefix's topics.
+
+    Every partition of a topic in which the group has committed anything is listed. BrokerError `kafka.refused`,
+    `kafka.unknown_group` for a group that was asked for and is not there.
+    """
+    metadata = client.list_topics(timeout=ANSWER_SECONDS).topics
+    partitions = {name: sorted(topic.partitions) for name, topic in metadata.items()}
+    rows: list[tuple[str, str, int, int | None]] = []
+    for group in _groups(client, prefix, tuple(groups)):
+        committed = _committed(client, group, f"{prefix}.")
+        for topic in sorted({topic for topic, _ in committed} & set(partitions)):
+            rows += [(group, topic, number, committed.get((topic, number))) for number in partitions[topic]]
+    wanted = {(topic, number) for _, topic, number, _ in rows}
+    ends = _offsets(client, wanted, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+    starts = _offsets(client, wanted, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+    return [_lag(row, starts[row[1], row[2]], ends[row[1], row[2]]) for row in rows]
+
+
+def _lag(row: tuple[str, str, int, int | None], start: int, end: int) -> Lag:
+    committed = row[3]
+    return Lag(*row, end, max(0, end - (start if committed is None else committed)))
+
+
+def _groups(client: AdminClient, prefix: str, asked: tuple[str, ...]) -> list[str]:
+    listing = _answer(client.list_consumer_groups(request_timeout=ANSWER_SECONDS), "groups")
+    known = sorted(item.group_id for item in listing.valid)
+    if missing := sorted(set(asked) - set(known)):
+        allowed = f"one of {' '.join(known)}" if known else "a group that has committed"
+        raise BrokerError("kafka.unknown_group", f"no group {' '.join(missing)}", allowed=allowed)
+    # Another prefix may begin with ours (coby, coby-test): its groups drop out by their topics.
+    return sorted(asked) or [
+        name for name in known if name == prefix or name.startswith((f"{prefix}-", f"{prefix}."))
+    ]
+
+
+def _committed(client: AdminClient, group: str, start: str) -> dict[tuple[str, int], int]:
+    answer = client.list_consumer_group_offsets(
+        [ConsumerGroupTopicPartitions(group)], request_timeout=ANSWER_SECONDS
+    )[group]
+    found = _answer(answer, group).topic_partitions
+    return {
+        (item.topic, item.partition): item.offset
+        for item in found
+        if item.topic.startswith(start) and item.offset >= 0
+    }
+
+
+def _offsets(client: AdminClient, wanted: set[tuple[str, int]], spec: Any) -> dict[tuple[str, int], int]:
+    if not wanted:
+        return {}
+    asked = {TopicPartition(topic, number): spec for topic, number in sorted(wanted)}
+    answers = client.list_offsets(asked, request_timeout=ANSWER_SECONDS)
+    return {
+        (item.topic, item.partition): _answer(answer, item.topic).offset for item, answer in answers.items()
+    }
+
+
+def _answer(future: Any, where: str) -> Any:
+    try:
+        return future.result(timeout=2 * ANSWER_SECONDS)
+    except KafkaException as error:
+        raise broker_error("kafka.refused", error, where=where) from error
+
+
+def table(rows: list[Lag]) -> Iterator[str]:
+    """The rows as lines of aligned columns under a header, the last line the sum of the lags."""
+    cells: list[tuple[str, ...]] = [("GROUP", "TOPIC", "PARTITION", "COMMITTED", "END", "LAG")]
+    cells += [tuple("-" if value is None else str(value) for value in row) for row in rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(6)]
+    for row in cells:
+        texts = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
+        numbers = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
+        yield "  ".join(texts + numbers)
+    yield f"total lag {sum(row.lag for row in rows)}"
+
+
+@click.command()
+@click.option(
+    "--group", "groups", multiple=True, help="Only this consumer group; may be given several times."
+)
+@click.option("--max-lag", type=click.IntRange(0), help="Exit with 1 if any partition's lag is above this.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON array instead of a table.")
+def lag(groups: tuple[str, ...], max_lag: int | None, as_json: bool) -> None:
+    """How far each consumer group is behind: committed and end offset and lag by topic and partition.
+
+    \b
+    Example:
+      coby lag --max-lag 10000
+      coby lag --group coby-timescale --json
+    """
+    cfg = load_config()
+    client = admin(cfg)
+    require_broker(cfg, client)
+    rows = read_lag(client, cfg.topic_prefix, groups)
+    if as_json:
+        click.echo(json.dumps([row._asdict() for row in rows]))
+    else:
+        for line in table(rows):
+            click.echo(line)
+    if max_lag is not None and any(row.lag > max_lag for row in rows):
+        raise SystemExit(1)

@@ -1,0 +1,85 @@
+"""The metrics of every process: prefix `coby_`, base units, `_total` on counters, only bounded labels.
+
+prometheus_client adds the `_total` of a counter's name itself. Processes take `metrics()`, tests make their
+own with `Metrics(CollectorRegistry())`.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import cache
+
+import psutil
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+LIVE, BLIND = 1, 0
+BATCH_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+class Metrics:
+    """The metric objects, registered in one registry; a second one in the same registry raises ValueError."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Registers all of them; labelled ones appear once their labels are used (see init_exchange)."""
+        self.registry = registry
+        self.frames = self._counter("frames", "Frames received or read.", "exchange")
+        self.records = self._counter("records", "Records taken in.", "stage")
+        self.outputs = self._counter("outputs", "Records or rows written.", "stage", "topic")
+        self.batch_seconds = Histogram(
+            "coby_batch_seconds",
+            "Seconds spent on one batch.",
+            ["stage"],
+            buckets=BATCH_BUCKETS,
+            registry=registry,
+        )
+        self.gaps = self._counter("gaps", "Gaps found.", "exchange", "symbol", "reason")
+        self.rejected = self._counter("rejected", "Frames or values that can't be used.", "exchange", "code")
+        self.dead_letters = self._counter(
+            "dead_letters", "Records sent to the dead letters.", "stage", "code"
+        )
+        self.dropped = self._counter("dropped_frames", "Frames a full producer dropped.", "exchange")
+        self.reconnects = self._counter("reconnects", "Connections made again after a loss.", "exchange")
+        self.resyncs = self._counter("resyncs", "New snapshots asked for.", "exchange")
+        self.retries = self._counter("write_retries", "Writes tried again after a passing error.", "stage")
+        self.skew = self._counter("clock_skew", "Records whose time was clamped to the marks.", "exchange")
+        self.book_state = self._gauge("book_state", "1 live, 0 blind.", "exchange", "symbol")
+        self.lag = self._gauge("lag_records", "Records not yet read.", "group", "topic", "partition")
+        self.buffered = self._gauge("buffered_records", "Records between source and sink.", "stage")
+        self._frame_age = self._gauge("last_frame_age_seconds", "Seconds since the last frame.", "exchange")
+        Gauge(
+            "coby_resident_memory_bytes", "Memory this process holds in RAM.", registry=registry
+        ).set_function(_resident_memory_bytes)
+
+    def init_exchange(self, exchange: str, symbols: Iterable[str] = ()) -> None:
+        """Show the exchange at 0 from the start: a counter that first appears at 1 hides its first rise."""
+        for counter in (self.frames, self.dropped, self.reconnects, self.resyncs, self.skew):
+            counter.labels(exchange)
+        for symbol in symbols:
+            self.book_state.labels(exchange, symbol).set(BLIND)
+
+    def init_stage(self, stage: str, topics: Iterable[str] = ()) -> None:
+        """The same for a stage and the topics (or tables) it writes."""
+        self.records.labels(stage)
+        self.retries.labels(stage)
+        self.buffered.labels(stage).set(0)
+        self.batch_seconds.labels(stage)
+        for topic in topics:
+            self.outputs.labels(stage, topic)
+
+    def show_frame_age(self, exchange: str, age_seconds: Callable[[], float]) -> None:
+        """Have `coby_last_frame_age_seconds` of the exchange asked at each scrape (NaN: none yet)."""
+        self._frame_age.labels(exchange).set_function(age_seconds)
+
+    def _counter(self, name: str, sentence: str, *labels: str) -> Counter:
+        return Counter(f"coby_{name}", sentence, labels, registry=self.registry)
+
+    def _gauge(self, name: str, sentence: str, *labels: str) -> Gauge:
+        return Gauge(f"coby_{name}", sentence, labels, registry=self.registry)
+
+
+@cache
+def metrics() -> Metrics:
+    """The metrics of this process, in prometheus_client's own registry."""
+    return Metrics(REGISTRY)
+
+
+def _resident_memory_bytes() -> float:
+    return float(psutil.Process().memory_info().rss)

@@ -1,0 +1,22 @@
+"""Which symbols of an exchange are served together, under the settings: the same answer for producers and normalize."""
+
+from __future__ import annotations
+
+from COBY.config import Config
+from COBY.exchanges import load
+from COBY.exchanges.base import Slot, slots
+
+NOT_LISTED = "-"
+"""The value of ``<EXCHANGE>_SYMBOL_<SYMBOL>`` that says so."""
+
+
+def slots_of(config: Config, name: str) -> list[Slot]:
+    """The slots of the exchange ``name`` for the configured symbols."""
+    exchange = load(name)
+
+    def exchange_symbol(symbol: str) -> str | None:
+        own = config.exchange_symbol(name, symbol)
+        return None if own == NOT_LISTED else own or exchange.exchange_symbol(symbol)
+
+    named = {symbol: exchange_symbol(symbol) for symbol in config.symbols}
+    return slots(exchange, named, config.max_connections_per_exchange)

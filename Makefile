@@ -1,0 +1,101 @@
+# Every target sets up what it needs first, once. `make` lists them.
+# pip's own settings (mirrors, certificates, caches) come from the environment.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+SETUP := $(VENV)/.setup
+LOCK = $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+# make demo FOR=60 · make test TESTS=word · make bench ARGS=…
+FOR ?=
+TESTS ?=
+ARGS ?=
+
+.PHONY: help setup servers demo live test test-long check fmt lint types imports docs-test bench up down lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
+		while IFS=$$'\t' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
+
+setup: $(SETUP) servers ## the environment in .venv and the local servers (other targets do it by themselves)
+
+# A version this is not written for would fail later, and less clearly.
+$(VENV)/.python:
+	@command -v $(PYTHON) >/dev/null || { echo "error no_python: $(PYTHON) is not here; wanted is Python 3.11 or later (make PYTHON=…)" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error old_python: $$($(PYTHON) --version) is too old; wanted is Python 3.11 or later (make PYTHON=…)" >&2; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo "error no_venv: $(PYTHON) has no venv; on Debian: apt-get install python3-venv" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(SETUP): requirements-dev.lock pyproject.toml | $(VENV)/.python
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+# No stamp: it is quick when all is there, and the downloads may be gone though .venv is not.
+servers: $(SETUP)
+	@$(PY) -m deploy.local fetch --or-docker
+
+demo: setup ## the whole pipeline on simulated exchanges, live table; FOR=60 ends after 60 s with a verdict
+	$(PY) -m deploy.local.demo $(if $(FOR),--for $(FOR)) $(ARGS)
+
+live: setup ## the same on the real exchanges
+	$(PY) -m deploy.local.demo --live $(if $(FOR),--for $(FOR)) $(ARGS)
+
+test: setup ## the tests on real servers, without the long ones; TESTS=word selects, long ones too
+	$(PY) -m pytest $(if $(TESTS),-k '$(TESTS)',-m 'not long') $(ARGS)
+
+test-long: setup ## all tests
+	$(PY) -m pytest $(ARGS)
+
+check: setup ## what CI runs: format, lint, types, imports, docs test, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(PY) -m pytest -m 'not long' $(ARGS)
+
+fmt: $(SETUP) ## format the code, mend what the linter can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lint: $(SETUP) ## format and lint, changing nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(SETUP) ## mypy --strict
+	$(BIN)/mypy
+
+imports: $(SETUP) ## who may import whom
+	$(BIN)/lint-imports
+
+docs-test: setup ## every setting, command, table and topic is in the documents
+	$(PY) -m pytest -k docs $(ARGS)
+
+bench: setup ## measure side by side, into bench/results.json
+	$(PY) -m tests.bench $(ARGS)
+
+up: setup ## start Kafka, TimescaleDB and Redis alone; settings into .local/env
+	$(PY) -m deploy.local up
+
+down: $(SETUP) ## stop them, our programs, and what a crash left
+	$(PY) -m deploy.local down
+
+lock: $(SETUP) ## renew the lock files from pyproject.toml
+	$(LOCK) --output-file=requirements.lock pyproject.toml
+	$(LOCK) --constraint=requirements.lock --extra=dev --output-file=requirements-dev.lock pyproject.toml
+
+# down first: data of running servers must not go. --one-file-system: nor anything mounted.
+clean: ## stop all and remove .venv, .local and caches of tools (downloads stay in COBY_CACHE)
+	@if [ -x $(PY) ] && [ -d .local ]; then $(PY) -m deploy.local down; fi
+	rm -rf --one-file-system .local $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

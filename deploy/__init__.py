@@ -1,0 +1,1 @@
+"""How COBY runs: on one machine without Docker (`deploy.local`), as images, in a cluster."""

@@ -1,0 +1,238 @@
+"""``make demo``: the whole system on this machine, on the simulated exchanges (``make live``: on the real ones).
+
+Prints a line a second; Ctrl-C stops all. With ``--for`` it ends with a summary whose counts come from different
+places (the simulator's log, Kafka, SQL, Redis) and exits with 1 if any promise failed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import psycopg
+import redis
+from confluent_kafka import KafkaException
+
+from COBY.config import Config, load_config
+from COBY.runtime.kafka import apply_topics
+from COBY.utils.exceptions import CobyError
+from deploy.local import demo_facts as facts
+from deploy.local import fetch
+from deploy.local.errors import LocalError
+from deploy.local.ports import HOST, free_port
+from deploy.local.programs import on_free_ports, pipeline, simulated, simulator
+from deploy.local.stack import ROOT, Stack
+from deploy.local.supervise import Programs
+from sinks.schema import migrate
+
+FOLDER = ROOT / ".local" / "demo"
+DRAIN_SECONDS = 30.0
+FRESH_SECONDS = 2.0
+SETTLE_SECONDS = 4.0  # a candle is emitted 2 s after its end, stored a moment later
+TROUBLE = (OSError, redis.RedisError, psycopg.Error, KafkaException, CobyError)
+
+
+class Promise(NamedTuple):
+    """One line of the summary."""
+
+    name: str
+    holds: bool
+    figures: str
+
+
+class Demo:
+    """A running demo: where its parts are."""
+
+    def __init__(self, config: Config, programs: Programs, simulator_url: str | None) -> None:
+        """``simulator_url`` None: the real exchanges."""
+        self.config = config
+        self.programs = programs
+        self.simulator_url = simulator_url
+
+    def port(self, name: str) -> int:
+        """Where a program serves /metrics."""
+        return self.programs.table[name].metrics_port
+
+    def frames(self) -> float:
+        """Frames normalized, as the stream worker counts them."""
+        return facts.metric(self.port("streams"), "coby_frames_total")
+
+    def line(self, rate: float) -> str:
+        """How it stands now, in one line."""
+        try:
+            states = facts.book_states(self.config)
+            ages = [facts.heatmap_age_seconds(self.config, symbol) for symbol in self.config.symbols]
+            behind = facts.lag(self.config)
+        except TROUBLE as error:
+            return f"not to be seen: {type(error).__name__}"
+        books = " ".join(f"{exchange}/{symbol} {state}" for (exchange, symbol), state in states.items())
+        shown = " ".join("none" if age is None else f"{age:.1f} s" for age in ages)
+        return f"{rate:6.0f} frames/s | books {books} | lag {behind} | heatmaps {shown} old"
+
+
+def promises(demo: Demo) -> Iterator[Promise]:
+    """The summary. The market has been stopped; the clock goes on."""
+    config = demo.config
+    said = facts.sent(demo.simulator_url or "")
+    raw, done, rows = facts.raw_counts(config), demo.frames(), facts.stored(config)
+    yield Promise(
+        "frames sent = raw records = frames normalized",
+        said.frames + said.rest_bodies == raw["ws"] + raw["http"] == done and said.frames > 0,
+        f"{said.frames + said.rest_bodies} = {raw['ws'] + raw['http']} = {done:.0f}",
+    )
+    ages = {symbol: facts.heatmap_age_seconds(config, symbol) for symbol in config.symbols}
+    shown = ", ".join(f"{symbol} {'none' if age is None else f'{age:.2f} s'}" for symbol, age in ages.items())
+    fresh = all(age is not None and age < FRESH_SECONDS for age in ages.values())
+    yield Promise(f"newest heatmap of each symbol younger than {FRESH_SECONDS:.0f} s", fresh, shown)
+    yield Promise(
+        "rows in trade_events = distinct trades sent",
+        rows.trades == said.trades > 0,
+        f"{rows.trades} = {said.trades}",
+    )
+    yield Promise(
+        "candle volume = trade volume = volume sent",
+        rows.candle_volume == rows.trade_size == said.trade_size,
+        f"{rows.candle_volume} = {rows.trade_size} = {said.trade_size}",
+    )
+    yield _books_live(demo)
+    letters = len(facts.read_all(config, f"{config.topic_prefix}.dlq.v1"))
+    yield Promise("no gap, no dead letter", rows.gaps == 0 and letters == 0, f"{rows.gaps} gaps, {letters} letters")
+    yield Promise("lag 0", (behind := facts.lag(config)) == 0, f"{behind} records")
+    yield _undisturbed(demo)
+
+
+def _books_live(demo: Demo) -> Promise:
+    states = facts.book_states(demo.config)
+    live = sum(state == "live" for state in states.values())
+    blind = ", ".join(f"{'/'.join(key)} {state}" for key, state in states.items() if state != "live")
+    return Promise("every book live", live == len(states), f"{live} of {len(states)} {blind}".strip())
+
+
+def _undisturbed(demo: Demo) -> Promise:
+    states = demo.programs.status()
+    odd = [
+        f"{name} {state.state}, {state.restarts} restarts"
+        for name, state in states.items()
+        if state.restarts or state.state != "RUNNING"
+    ]
+    return Promise("every program ran through", not odd and bool(states), "; ".join(odd) or f"{len(states)} programs")
+
+
+def drain(demo: Demo) -> None:
+    """Stop the market and wait until what it sent has come through (or DRAIN_SECONDS are over)."""
+    facts.ask(f"{demo.simulator_url}/_sim/stop", post=True)
+    end, before, quiet_since = time.monotonic() + DRAIN_SECONDS, -1, time.monotonic()
+    while time.monotonic() < end:
+        time.sleep(0.5)
+        try:
+            done = facts.stored(demo.config).trades
+            if done != before or int(demo.frames()) == 0:
+                before, quiet_since = done, time.monotonic()
+            if time.monotonic() - quiet_since > SETTLE_SECONDS and _lag_passes_zero(demo):
+                return
+        except TROUBLE:
+            continue
+
+
+def _lag_passes_zero(demo: Demo) -> bool:
+    """Ticks never stop, so lag is 0 only between two of them: look a few times."""
+    return any(facts.lag(demo.config) == 0 or time.sleep(0.05) for _ in range(20))
+
+
+def watch(demo: Demo, seconds: float | None) -> None:
+    """A line a second until the time is over (None: until Ctrl-C)."""
+    began, at, frames = time.monotonic(), time.monotonic(), demo.frames()
+    while seconds is None or time.monotonic() - began < seconds:
+        time.sleep(1)
+        now, count = time.monotonic(), demo.frames()
+        click.echo(f"{now - began:4.0f} s {demo.line((count - frames) / (now - at))}")
+        at, frames = now, count
+
+
+def summary(demo: Demo, tell: Callable[[str], None] = click.echo) -> bool:
+    """Print the promises; whether all hold."""
+    try:
+        drain(demo)
+        lines = list(promises(demo))
+    except TROUBLE as error:
+        tell(f"FAIL the summary could not be made: {error}")
+        return False
+    for promise in lines:
+        tell(f"{'ok  ' if promise.holds else 'FAIL'} {promise.name}: {promise.figures}")
+    return all(promise.holds for promise in lines)
+
+
+def _settings(env: dict[str, str]) -> dict[str, str]:
+    return {**os.environ, **env, "LOG_FILE": "-"}
+
+
+def _start(stack: ExitStack, folder: Path, live: bool, rate: int) -> Demo:
+    """Servers, topics, tables, programs; all of it ends with ``stack``."""
+    shutil.rmtree(folder, ignore_errors=True)
+    click.echo("starting Kafka, TimescaleDB and Redis …")
+    env = stack.enter_context(Stack(folder)).env()
+    exchanges = load_config(_settings(env)).exchanges
+    table, simulator_url = pipeline(exchanges), None
+    if not live:
+        port = free_port()
+        env |= simulated(exchanges, port)
+        simulator_url = f"http://{HOST}:{port}"
+        # Endless: the demo stops the market itself, so that nothing ends unseen.
+        table = [simulator(exchanges, port=port, options=("--rate", str(rate))), *table]
+    config = load_config(_settings(env))
+    apply_topics(config)
+    with psycopg.connect(config.get_database_url(), autocommit=True) as connection:
+        migrate(connection)
+    click.echo("starting our programs …")
+    programs = Programs(folder, on_free_ports(table), env=_settings(env))
+    stack.enter_context(programs)
+    demo = Demo(config, programs, simulator_url)
+    (folder / "demo.json").write_text(json.dumps({"simulator_url": simulator_url}))
+    programs.wait_ready()
+    return demo
+
+
+@click.command()
+@click.option("--for", "seconds", type=click.FloatRange(min=5), help="End after so many seconds, with a summary.")
+@click.option("--live", is_flag=True, help="The real exchanges instead of the simulated ones.")
+@click.option("--rate", type=click.IntRange(1, 20_000), default=500, show_default=True, help="Frames a second.")
+@click.option("--folder", type=click.Path(path_type=Path), default=FOLDER, help="Data and logs (emptied first).")
+def main(seconds: float | None, live: bool, rate: int, folder: Path) -> None:
+    """The whole system on this machine.
+
+    \b
+    Example:
+      python -m deploy.local.demo --for 60
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        fetch.fetch()
+        with ExitStack() as stack:
+            demo = _start(stack, folder.resolve(), live, rate)
+            watch(demo, seconds)
+            held = live or summary(demo)
+            click.echo("stopping …")
+    except KeyboardInterrupt:
+        click.echo("stopped")
+        held = True
+    except (LocalError, CobyError) as error:
+        click.echo(f"error {error}", err=True)
+        sys.exit(2)
+    sys.exit(0 if held else 1)
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

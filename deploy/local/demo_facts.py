@@ -1,0 +1,151 @@
+"""What the demo's summary compares: each count from the place that knows it by itself."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import redis
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from prometheus_client.parser import text_string_to_metric_families
+
+from COBY.config import Config
+from COBY.runtime.kafka import admin, client_settings
+from COBY.runtime.lag_cli import read_lag
+from COBY.topics import topic_name
+from COBY.utils.intervals import parse_time
+from deploy.local.ports import HOST
+
+
+def ask(url: str, *, post: bool = False) -> Any:
+    """The JSON answer of a GET (or an empty POST)."""
+    request = urllib.request.Request(url, method="POST" if post else "GET", data=b"" if post else None)
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return json.load(answer)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """The simulator's own log, summed over exchanges."""
+
+    frames: int
+    rest_bodies: int
+    trades: int
+    trade_size: Decimal
+    dropped: int
+
+
+def sent(simulator: str) -> Sent:
+    """What the simulator at this address says that it sent; replies to subscriptions are frames too."""
+    logs = ask(f"{simulator}/_sim/ledger")["exchanges"].values()
+    symbols = [log for one in logs for log in one["symbols"].values()]
+    return Sent(
+        frames=sum(one["frames_sent"] + one["replies"] for one in logs),
+        rest_bodies=sum(log["rest_answers"] for log in symbols),
+        trades=sum(log["trades"] for log in symbols),
+        trade_size=sum((Decimal(log["trade_size"]) for log in symbols), Decimal(0)),
+        dropped=sum(log["frames_dropped"] for log in symbols),
+    )
+
+
+def raw_counts(config: Config) -> Counter[str]:
+    """Records in the raw topics by kind, read from the first to the last with a plain consumer."""
+    counts: Counter[str] = Counter()
+    for exchange in config.exchanges:
+        for message in read_all(config, topic_name(config.topic_prefix, "raw", exchange)):
+            counts[dict(message.headers() or ())["kind"].decode()] += 1
+    return counts
+
+
+def read_all(config: Config, topic: str) -> list[Any]:
+    """Every record of a topic up to the ends of now."""
+    settings = client_settings(config) | {"group.id": "demo-summary", "enable.auto.commit": False}
+    consumer = Consumer(settings)
+    try:
+        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        ends = {number: consumer.get_watermark_offsets(TopicPartition(topic, number))[1] for number in partitions}
+        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
+        messages: list[Any] = []
+        while len(messages) < sum(ends.values()):
+            batch = consumer.consume(5_000, timeout=5)
+            if not batch:
+                break
+            messages += [message for message in batch if message.offset() < ends[message.partition()]]
+        return messages
+    finally:
+        consumer.close()
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What SQL says."""
+
+    trades: int
+    trade_size: Decimal
+    candle_volume: Decimal
+    gaps: int
+
+
+def stored(config: Config) -> Stored:
+    """Counts and sums of the tables; candles: the last revision of the one-second ones."""
+    with psycopg.connect(config.get_database_url(), connect_timeout=5) as connection:
+        trades, size = _row(connection, "SELECT count(*), coalesce(sum(size), 0) FROM trade_events")
+        (volume,) = _row(
+            connection, "SELECT coalesce(sum(volume), 0) FROM ohlcv_data WHERE timeframe = '1s'"
+        )
+        (gaps,) = _row(connection, "SELECT count(*) FROM gaps")
+    return Stored(trades, size, volume, gaps)
+
+
+def _row(connection: psycopg.Connection[Any], query: str) -> tuple[Any, ...]:
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return tuple(row)
+
+
+def metric(port: int, name: str, **labels: str) -> float:
+    """The sum of a metric's samples with these labels in a process's /metrics; 0 while it does not answer."""
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=2) as answer:
+            text = answer.read().decode()
+    except (OSError, urllib.error.URLError):
+        return 0.0
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return sum(
+        sample.value
+        for sample in samples
+        if sample.name == name and all(sample.labels.get(key) == value for key, value in labels.items())
+    )
+
+
+def lag(config: Config) -> int:
+    """Records not yet read, over all groups of ours."""
+    return sum(row.lag for row in read_lag(admin(config), config.topic_prefix))
+
+
+def heatmap_age_seconds(config: Config, symbol: str) -> float | None:
+    """Seconds since the T of the newest heatmap in Redis; None while there is none."""
+    with redis.Redis.from_url(config.get_redis_url(), socket_timeout=2) as client:
+        found: Any = client.get(f"{config.topic_prefix}:latest:heatmap:{symbol}")
+    if found is None:
+        return None
+    return time.time() - parse_time(json.loads(found)["timestamp"]) / 1e6
+
+
+def book_states(config: Config) -> dict[tuple[str, str], str]:
+    """(exchange, symbol) -> live, or why not, from the newest book in Redis."""
+    states = {}
+    with redis.Redis.from_url(config.get_redis_url(), socket_timeout=2) as client:
+        for exchange in config.exchanges:
+            for symbol in config.symbols:
+                found: Any = client.get(f"{config.topic_prefix}:latest:book:{symbol}:{exchange}")
+                book = {} if found is None else json.loads(found)
+                states[exchange, symbol] = "live" if book.get("live") else str(book.get("reason", "no tick yet"))
+    return states

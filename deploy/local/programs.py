@@ -1,0 +1,75 @@
+"""The table of our programs, as the local supervisor runs them. One row, one process."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from deploy.local.ports import HOST, free_ports
+
+SIMULATOR_PORT = 9010
+PRODUCER_METRICS = 9110  # and up, one per exchange
+
+
+@dataclass(frozen=True)
+class Program:
+    """One process: its command, what it has in its environment beyond the rest, where it serves /metrics."""
+
+    name: str
+    command: tuple[str, ...]
+    metrics_port: int = 0
+    """Port of /metrics and /health; 0: none."""
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def on_port(self, port: int) -> "Program":
+        """The same, serving /metrics elsewhere."""
+        return replace(self, metrics_port=port)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Its own settings, METRICS_PORT included."""
+        return {"METRICS_PORT": str(self.metrics_port), **self.env}
+
+
+def _python(*arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", *arguments)
+
+
+def pipeline(exchanges: Sequence[str]) -> list[Program]:
+    """Everything from sockets to stores: clock, a producer per exchange, streams, both sinks."""
+    producers = [
+        Program(
+            f"producer-{exchange}", _python("producers", "--exchange", exchange), PRODUCER_METRICS + number
+        )
+        for number, exchange in enumerate(exchanges)
+    ]
+    return [
+        Program("streams", _python("streams"), 9102),
+        Program("sink-timescale", _python("sinks.timescale"), 9103),
+        Program("sink-redis", _python("sinks.redis"), 9104),
+        *producers,
+        # Last: ticks begin when all who make something of them are there.
+        Program("clock", _python("producers.clock"), 9101),
+    ]
+
+
+def simulator(
+    exchanges: Sequence[str], *, port: int = SIMULATOR_PORT, options: Sequence[str] = ()
+) -> Program:
+    """The simulated exchanges; `options` are further ones of `python -m simulator`."""
+    chosen = [part for exchange in exchanges for part in ("--exchange", exchange)]
+    return Program("simulator", _python("simulator", "--port", str(port), *chosen, *options))
+
+
+def simulated(exchanges: Sequence[str], port: int = SIMULATOR_PORT) -> dict[str, str]:
+    """Settings that lead the producers to the simulator."""
+    found = {}
+    for exchange in exchanges:
+        found[f"{exchange.upper()}_WS_URL"] = f"ws://{HOST}:{port}/{exchange}"
+        found[f"{exchange.upper()}_REST_URL"] = f"http://{HOST}:{port}/{exchange}"
+    return found
+
+
+def on_free_ports(table: Sequence[Program]) -> list[Program]:
+    """The same programs, each on a free port for /metrics: several sets can run side by side."""
+    ports = free_ports(len(table))
+    return [one.on_port(port) if one.metrics_port else one for one, port in zip(table, ports, strict=True)]

@@ -1,0 +1,240 @@
+"""One WebSocket of one slot: publishes what comes, and obeys its session's commands. Never parses a frame."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
+
+from COBY.exchanges.base import (
+    Acknowledged,
+    Command,
+    Farewell,
+    Fetch,
+    Refused,
+    Send,
+    Session,
+    Slot,
+)
+from COBY.utils.exceptions import ExchangeError
+from producers.publisher import Observer, Publisher
+from producers.raw_stream import RawStream
+from producers.rest import Rest
+
+MAX_RECEIVED_BYTES = 128 * 1024 * 1024
+"""Messages up to this are taken, so that one too large for Kafka can be named by length and hash; a larger
+one ends the connection."""
+OPEN_SECONDS = 10.0
+CLOSE_SECONDS = 2.0
+ANSWER_SECONDS = 15.0
+"""Without any answer to its subscription for so long a connection is given up."""
+BEAT_SECONDS = 1.0
+
+
+class Wiring(NamedTuple):
+    """What a connection is connected to inside: ``observe`` is told of each record put, ``on_change`` when
+    something that a status shows has changed; ``monotonic`` gives seconds.
+    """
+
+    publisher: Publisher
+    rest: Rest
+    observe: Observer
+    on_change: Callable[[], None]
+    monotonic: Callable[[], float]
+
+
+def listed(slot: Slot) -> tuple[str, ...]:
+    """The symbols of a slot that its exchange has."""
+    return tuple(symbol for name, symbol in slot.symbols.items() if not name.startswith("!"))
+
+
+class Connection:
+    """One socket, from `open` to the end of `run`. All its records share ``conn`` and ``seq``."""
+
+    def __init__(self, conn: str, slot: Slot, session: Session, wiring: Wiring) -> None:
+        """``conn`` is unique per socket; ``session`` is new and made for the listed symbols of ``slot``."""
+        self.conn = conn
+        self.slot = slot
+        self.url = session.connect().url
+        self.stream = RawStream(wiring.publisher, slot.name, conn, wiring.observe, self._resumed)
+        self.acknowledged: set[tuple[str, str]] = set()
+        self.refused: dict[str | None, str] = {}
+        self.farewell = asyncio.Event()
+        self.subscribed_at: float | None = None
+        self.reader: asyncio.Task[str] | None = None
+        self._session = session
+        self._wiring = wiring
+        self._socket: ClientConnection | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._running = asyncio.Event()
+        self._started_at: float | None = None
+        self._fetching: dict[str, Fetch | None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reason: str | None = None
+        self._answer = asyncio.Event()
+
+    async def open(self) -> None:
+        """Open the socket and write `connected`. ExchangeError `exchange.unreachable`."""
+        limits: Any = {
+            "max_size": MAX_RECEIVED_BYTES,
+            "open_timeout": OPEN_SECONDS,
+            "close_timeout": CLOSE_SECONDS,
+        }
+        try:
+            self._socket = await connect(self.url, **limits)
+        except (OSError, WebSocketException) as error:
+            text = f"{type(error).__name__}: {error}"
+            raise ExchangeError("exchange.unreachable", text, where=self.url) from error
+        slot = self.slot
+        self.stream.event(
+            "connected", exchange=slot.exchange, slot=slot.name, symbols=listed(slot), url=self.url
+        )
+
+    async def start(self) -> None:
+        """Send what the session sends first: the subscription of the whole slot. Once; needs `run` to run."""
+        await self._running.wait()
+        if self._started_at is None:
+            self._started_at = self._wiring.monotonic()
+            await self.obey(self._session.opened(self._started_at))
+
+    async def run(self) -> str:
+        """Read until the end of the connection; writes `disconnected` and returns its reason."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                self._running.set()
+                self._side(self._beat())
+                reason = await self._read()
+                for task in list(self._tasks):
+                    task.cancel()
+            self._reason = self._reason or reason
+        finally:
+            self._group = None
+            self._reason = self._reason or "cancelled"
+            self.stream.close(self._reason)
+            self._answered()
+            await self._socket_of().close()
+        return self._reason
+
+    async def close(self, reason: str) -> None:
+        """End the connection; `run` returns soon."""
+        self._reason = self._reason or reason
+        await self._socket_of().close()
+
+    async def obey(self, commands: list[Command]) -> None:
+        """Do what the session wants, in order. A closed socket is no error here: `run` ends for it."""
+        for command in commands:
+            if isinstance(command, Send):
+                with contextlib.suppress(ConnectionClosed):
+                    await self._socket_of().send(command.text)
+            elif isinstance(command, Fetch):
+                self._fetch(command)
+            elif isinstance(command, Acknowledged):
+                self._acknowledge(command)
+            elif isinstance(command, Refused):
+                await self._refuse(command)
+            elif isinstance(command, Farewell):
+                self.farewell.set()
+            else:
+                raise AssertionError(f"a session may not ask an open connection for {command}")
+
+    async def resync(self, symbol: str, reason: str) -> None:
+        """Bring the book's snapshot anew."""
+        await self.obey(self._session.resync(symbol, reason))
+
+    async def wait_acknowledged(self, symbol: str, channel: str) -> None:
+        """Until the exchange has confirmed. ExchangeError exchange.refused, .disconnected or .unanswered."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                while (symbol, channel) not in self.acknowledged:
+                    if refusal := self.refused.get(symbol) or self.refused.get(None):
+                        raise ExchangeError("exchange.refused", refusal, where=self.url)
+                    if self._reason is not None:
+                        raise ExchangeError("exchange.disconnected", self._reason, where=self.url)
+                    await self._answer.wait()
+        except TimeoutError as error:
+            message = f"{channel} of {symbol} was not confirmed within {ANSWER_SECONDS:g} s"
+            raise ExchangeError("exchange.unanswered", message, where=self.url) from error
+
+    def _socket_of(self) -> ClientConnection:
+        assert self._socket is not None, "open() comes first"
+        return self._socket
+
+    async def _read(self) -> str:
+        socket, stream, session, now = self._socket_of(), self.stream, self._session, self._wiring.monotonic
+        try:
+            while True:
+                frame = await socket.recv(decode=False)
+                stream.frame(frame)
+                if commands := session.received(frame, now()):
+                    await self.obey(commands)
+        except ConnectionClosed as closed:
+            return str(closed)
+
+    async def _beat(self) -> None:
+        """Once a second: `alive`, what the session's timer wants, and whether an answer is overdue."""
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            self.stream.alive()
+            if self._started_at is None:
+                continue
+            now = self._wiring.monotonic()
+            await self.obey(self._session.timer(now))
+            if not self.acknowledged and now - self._started_at > ANSWER_SECONDS:
+                await self.close("the subscription was not confirmed")
+
+    def _side(self, work: Coroutine[Any, Any, None]) -> None:
+        assert self._group is not None
+        task = self._group.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _fetch(self, command: Fetch) -> None:
+        """One request per url at a time; one asked for meanwhile follows, as the answer may be too old."""
+        if command.url in self._fetching:
+            self._fetching[command.url] = command
+        elif self._group is not None:
+            self._fetching[command.url] = None
+            self._side(self._fetched(command))
+
+    async def _fetched(self, command: Fetch) -> None:
+        wanted: Fetch | None = command
+        while wanted is not None:
+            await asyncio.sleep(wanted.delay_seconds)
+            self._fetching[wanted.url] = None
+            self.stream.body(await self._wiring.rest.get(wanted.url), wanted.url, wanted.symbol)
+            wanted = self._fetching[command.url]
+        del self._fetching[command.url]
+
+    def _acknowledge(self, command: Acknowledged) -> None:
+        pairs = {(symbol, channel) for symbol in command.symbols for channel in command.channels}
+        self.acknowledged |= pairs
+        if self.subscribed_at is None:
+            self.subscribed_at = self._wiring.monotonic()
+        self.stream.event("subscribed", symbols=command.symbols, channels=command.channels)
+        self._answered()
+
+    async def _refuse(self, command: Refused) -> None:
+        self.refused[command.symbol] = command.reason
+        self.stream.event("refused", symbol=command.symbol, reason=command.reason)
+        self._answered()
+        if command.symbol is None:
+            await self.close(f"refused: {command.reason}")
+
+    def _answered(self) -> None:
+        self._answer.set()
+        self._answer = asyncio.Event()
+        self._wiring.on_change()
+
+    def _resumed(self) -> None:
+        """Frames were dropped: every book of the connection needs a new snapshot."""
+        if self._group is not None:
+            self._side(self._resync_all())
+
+    async def _resync_all(self) -> None:
+        for symbol in listed(self.slot):
+            await self.resync(symbol, "dropped")

@@ -1,0 +1,78 @@
+"""REST bodies, with retries at this one place: a busy or broken exchange is asked again, later."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import aiohttp
+
+from COBY.utils.logging import get_logger
+
+REQUEST_SECONDS = 20.0
+PARALLEL = 4
+BASE_SECONDS, CAP_SECONDS = 1.0, 60.0
+MAX_RETRY_AFTER_SECONDS = 3600.0
+MAX_BODY_BYTES = 128 * 1024 * 1024
+"""A body beyond this counts as broken: it is read into memory before its length is known."""
+
+log = get_logger(__name__)
+
+
+class Rest:
+    """GET for all connections of a process; a 429 or 418 pauses them all: limits are counted by address."""
+
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        random: Callable[[], float],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``random`` returns numbers from [0, 1) for the jitter."""
+        self._http = http
+        self._random = random
+        self._monotonic = monotonic
+        self._not_before = 0.0
+        self._places = asyncio.Semaphore(PARALLEL)
+
+    async def get(self, url: str) -> bytes:
+        """The body, whatever the status, except 429, 418, 5xx and broken transfers: these are tried again."""
+        failures = 0
+        while True:
+            async with self._places:
+                body, delay = await self._attempt(url, failures)
+            if body is not None:
+                return body
+            failures += 1
+            await asyncio.sleep(delay)
+
+    async def _attempt(self, url: str, failures: int) -> tuple[bytes | None, float]:
+        await asyncio.sleep(max(0.0, self._not_before - self._monotonic()))
+        delay = self._random() * min(CAP_SECONDS, BASE_SECONDS * 2.0 ** min(failures, 10))
+        try:
+            async with self._http.get(url, timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS)) as answer:
+                if answer.status not in (418, 429) and answer.status < 500:
+                    return await _read(answer), 0.0
+                log.warning("rest_refused", url=url, status=answer.status)
+                if answer.status in (418, 429):
+                    delay = max(delay, _retry_after(answer) or BASE_SECONDS)
+                    self._not_before = self._monotonic() + delay
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            log.warning("rest_failed", url=url, error=f"{type(error).__name__}: {error}")
+        return None, delay
+
+
+async def _read(answer: aiohttp.ClientResponse) -> bytes:
+    parts = bytearray()
+    async for part in answer.content.iter_any():
+        parts += part
+        if len(parts) > MAX_BODY_BYTES:
+            raise aiohttp.ClientPayloadError(f"a body of more than {MAX_BODY_BYTES} bytes")
+    return bytes(parts)
+
+
+def _retry_after(answer: aiohttp.ClientResponse) -> float | None:
+    """The header Retry-After in seconds (RFC 9110, 10.2.3), None where it is missing or a date."""
+    text = answer.headers.get("Retry-After", "")
+    return min(float(text), MAX_RETRY_AFTER_SECONDS) if text.isascii() and text.isdigit() else None

@@ -1,0 +1,27 @@
+"""Avro schemas, one .avsc per record type, and the fixed ids they carry on the wire.
+
+Ids are append-only: a number once given is never given to another schema, because records of it may lie in topics.
+A changed schema gets a new id and stays readable by the old ones (FULL_TRANSITIVE).
+"""
+
+from importlib.resources import files
+
+# Schema name -> id in the Confluent wire format (0x00, 4-byte big-endian id, Avro body).
+IDS: dict[str, int] = {
+    "trade": 1,
+    "book": 2,
+    "gap": 3,
+    "quality": 4,
+    "heatmap": 5,
+    "consolidated": 6,
+    "ohlcv": 7,
+    "status": 8,
+    "control": 9,
+    "settings": 10,
+}
+
+
+def schema_text(name: str) -> str:
+    """The JSON text of one schema; KeyError for a name that has no id."""
+    IDS[name]
+    return files(__name__).joinpath(f"{name}.avsc").read_text(encoding="utf-8")

@@ -1,0 +1,50 @@
+"""How a simulator is set up, and the checks that need no socket."""
+
+from pathlib import Path
+
+import msgspec
+
+from simulator.errors import SimulatorError
+from simulator.hub import Limits
+from simulator.runner import Pace
+
+RATE_MAX = 20_000
+TRADES_KEPT = 200_000
+
+
+class Options(msgspec.Struct, frozen=True):
+    """rate: frames a second over all symbols of an exchange; seconds: market time, None = endless."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    exchanges: tuple[str, ...] = ("binance",)
+    seed: int = 1
+    symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")
+    rate: int = 500
+    seconds: int | None = None
+    recording: Path | None = None
+    log: Path | None = None
+    trades_kept: int = TRADES_KEPT
+    pace: Pace = Pace()
+    limits: Limits = Limits()
+
+    def check(self, known: frozenset[str]) -> None:
+        """Errors: `simulator.option_invalid`, naming what is allowed."""
+        unknown = [name for name in self.exchanges if name not in known]
+        if unknown or not self.exchanges:
+            raise SimulatorError("option_invalid", f"exchange {' '.join(unknown)}", allowed=sorted(known))
+        if len(set(self.symbols)) != len(self.symbols) or not self.symbols:
+            raise SimulatorError("option_invalid", f"symbols {','.join(self.symbols)}", allowed=["each once"])
+        wrong = [name for name in self.symbols if not (name.isalnum() and name.isascii() and name.isupper())]
+        if wrong:
+            raise SimulatorError("option_invalid", f"symbol {wrong[0]!r}", allowed=["letters A-Z and digits"])
+        if not 1 <= self.rate <= RATE_MAX:
+            raise SimulatorError("option_invalid", f"rate {self.rate}", allowed=[f"1 to {RATE_MAX}"])
+        if self.pace.speed < 0:
+            raise SimulatorError(
+                "option_invalid", f"speed {self.pace.speed}", allowed=["0 (unpaced) and more"]
+            )
+        if self.recording is not None and len(self.exchanges) != 1:
+            raise SimulatorError(
+                "option_invalid", "a recording is of one exchange", allowed=["one --exchange"]
+            )

@@ -1,0 +1,80 @@
+"""Reads recordings: JSON lines, one frame or REST body a line, `.gz` opened. Knows no exchange."""
+
+import gzip
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from simulator.errors import SimulatorError
+
+READ = ("in", "http")
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One received text: `at_us` from the recording's first row on, `is_body` for a REST body."""
+
+    number: int
+    at_us: int
+    is_body: bool
+    text: str
+    url: str | None = None
+    symbol: str | None = None
+
+
+class _Line(msgspec.Struct):
+    frame: str
+    dir: str = "in"
+    received_at: float | None = None
+    received_at_ns: int | None = None
+    encoding: str | None = None
+    url: str | None = None
+    symbol: str | None = None
+
+
+def read_recording(path: Path) -> list[Row]:
+    """All frames and REST bodies in order; context rows (`out`, `connect`, `meta`, `in-ack`) are left out.
+
+    Times never step back: a row without one, or with an earlier one, has that of the row before.
+    Errors: `simulator.recording_invalid` with the line, `simulator.recording_missing`.
+    """
+    try:
+        with _open(path) as file:
+            return list(_rows(file, path.name))
+    except (OSError, EOFError) as error:
+        raise SimulatorError("recording_missing", f"{path}: {error}") from error
+
+
+def _open(path: Path) -> IO[bytes]:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rb")  # type: ignore[return-value]
+    return path.open("rb")
+
+
+def _rows(lines: Iterable[bytes], name: str) -> Iterable[Row]:
+    decoder = msgspec.json.Decoder(_Line)
+    first_ns: int | None = None
+    at_ns = 0
+    for number, raw in enumerate(lines, start=1):
+        if not raw.strip():
+            continue
+        try:
+            line = decoder.decode(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise SimulatorError("recording_invalid", f"{name} line {number}: {error}") from error
+        if line.dir not in READ:
+            continue
+        if line.encoding is not None:
+            raise SimulatorError("recording_invalid", f"{name} line {number}: encoding {line.encoding}")
+        time_ns = _time_ns(line)
+        if time_ns is not None:
+            first_ns = time_ns if first_ns is None else first_ns
+            at_ns = max(at_ns, time_ns - first_ns)
+        yield Row(number, at_ns // 1000, line.dir == "http", line.frame, line.url, line.symbol)
+
+
+def _time_ns(line: _Line) -> int | None:
+    if line.received_at_ns is not None:
+        return line.received_at_ns
+    return None if line.received_at is None else round(line.received_at * 1e9)

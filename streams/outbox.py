@@ -1,0 +1,85 @@
+"""Outputs to Kafka, and a call once all of a chunk's are confirmed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from COBY.runtime.kafka import GaplessProducer
+from COBY.runtime.metrics import Metrics
+from COBY.stage import Output
+from COBY.topics import TOPICS, topic_name
+
+POLL_SECONDS = 0.01
+
+Done = Callable[[], object]
+
+
+class Batch:
+    """The outputs of one chunk that Kafka has not confirmed yet."""
+
+    __slots__ = ("_done", "_left")
+
+    def __init__(self, left: int, done: Done) -> None:
+        self._left = left
+        self._done = done
+
+    def delivered(self, error: Any, _message: Any) -> None:
+        """Called for each output; an error ends the process and never counts (GaplessProducer tells it)."""
+        if error is None:
+            self._left -= 1
+            if not self._left:
+                self._done()
+
+
+class Outbox:
+    """Pipelines: a chunk's outputs are queued, the next chunk goes on, confirmations are served in between."""
+
+    def __init__(self, prefix: str, producer: GaplessProducer, metrics: Metrics) -> None:
+        """``prefix`` of the topics; outputs to raw topics are refused: a raw frame is never written twice."""
+        self._producer = producer
+        self._metrics = metrics
+        self._topics = {name: topic_name(prefix, name) for name in TOPICS if name != "raw"}
+        self.open_batches = 0
+
+    async def send(self, stage: str, outputs: Sequence[Output], done: Done) -> None:
+        """Queue outputs in order, waiting while the queue is full; ``done`` is called when all are confirmed."""
+        if not outputs:
+            done()
+            return
+        self.open_batches += 1
+        batch = Batch(len(outputs), lambda: self._close(done))
+        for output in outputs:
+            await self._queue(output, batch)
+            self._metrics.outputs.labels(stage, output.topic).inc()
+        self._producer.poll(0)
+
+    async def serve(self) -> None:
+        """Serve confirmations for ever."""
+        while True:
+            self._producer.poll(0)
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def drain(self) -> None:
+        """Wait until every batch is confirmed."""
+        while self.open_batches:
+            self._producer.poll(0)
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _close(self, done: Done) -> None:
+        self.open_batches -= 1
+        done()
+
+    async def _queue(self, output: Output, batch: Batch) -> None:
+        offer, topic = self._producer.offer, self._topics[output.topic]
+        while not offer(
+            topic,
+            output.value,
+            output.key,
+            output.headers,
+            timestamp_ms=output.timestamp_ms,
+            on_delivery=batch.delivered,
+        ):
+            self._producer.poll(0)
+            await asyncio.sleep(POLL_SECONDS)

@@ -1,0 +1,178 @@
+"""The worker: one task per partition read, its chunks in, its outputs to Kafka, and the ack when they are delivered.
+
+It decides nothing about records: that is the task's (COBY/stage.py). It decides whether a chunk continues its task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from faust.types import TP, EventT
+
+from COBY.runtime.metrics import Metrics
+from COBY.stage import Output, Task
+from COBY.utils.exceptions import BrokerError, CobyError
+from COBY.utils.logging import get_logger
+from streams.chunks import Chunk, Records
+from streams.outbox import Outbox
+
+log = get_logger(__name__)
+
+
+class Source(NamedTuple):
+    """What reads one topic: its stage, its exchange (None: all) and the task of each partition."""
+
+    stage: str
+    exchange: str | None
+    make_task: Callable[[int], Task]
+
+
+class TaskFailed(Exception):
+    """A task raised: a bug. The process has to end, and the chunk stays unacked."""
+
+
+@dataclass
+class Reader:
+    """A task and where it stands."""
+
+    source: Source
+    task: Task
+    next_offset: int
+    """Of the next record it takes; the task's own, or where reading starts."""
+    oldest: int
+    """The partition's oldest offset when reading started: a hole up to it is retention."""
+    counted: dict[tuple[str, ...], int] = field(default_factory=dict)
+    """What `counters` has taken over of the task's totals."""
+
+
+class Worker:
+    """All tasks of this process. `failed` ends with the error that must end the process."""
+
+    def __init__(self, sources: Mapping[str, Source], outbox: Outbox, metrics: Metrics) -> None:
+        """``sources`` by full topic name."""
+        self.readers: dict[TP, Reader] = {}
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ready = False
+        self._sources = sources
+        self._outbox = outbox
+        self._metrics = metrics
+        self._holes: dict[TP, tuple[int, int]] = {}
+        self._stopping = False
+
+    # --- positions -------------------------------------------------------------------------------------------------
+
+    async def start_offset(self, topic: str, partition: int) -> int | None:
+        """Make the partition's task and say at which offset it begins; None: the oldest.
+
+        The hook for recovery snapshots: a task loaded with one says its own ``next_offset``.
+        """
+        source = self._sources[topic]
+        task = source.make_task(partition)
+        self.readers[TP(topic, partition)] = Reader(source, task, 0, 0)
+        return task.next_offset
+
+    def keep(self, assigned: set[TP]) -> None:
+        """Drop the tasks of partitions that went to another worker, which has them from now on."""
+        for tp in self.readers.keys() - assigned:
+            self.drop(tp)
+        self.ready = True
+        log.info("assigned", partitions=[f"{tp.topic}/{tp.partition}" for tp in sorted(assigned)])
+
+    async def start_offsets(self, bounds: Mapping[TP, tuple[int, int]]) -> dict[TP, int]:
+        """Where to read on, for every partition of ours; see transport.Positions."""
+        return {tp: await self._start(tp, *bounds[tp]) for tp in sorted(bounds)}
+
+    async def _start(self, tp: TP, oldest: int, end: int) -> int:
+        reader = self.readers.get(tp)
+        if reader is not None and reader.next_offset > end:
+            log.error("topic_restarted", topic=tp.topic, partition=tp.partition, next=reader.next_offset, end=end)
+            self.drop(tp)
+            reader = None
+        if reader is None:
+            start = await self.start_offset(*tp)
+            reader = self.readers[tp]
+            reader.next_offset = oldest if start is None else start
+        reader.oldest = oldest
+        # What retention took is not there to seek to; the task is told by the offsets it then sees.
+        return max(oldest, reader.next_offset)
+
+    def drop(self, tp: TP) -> None:
+        """Forget a task; the next `start_offsets` makes it anew."""
+        self.readers.pop(tp, None)
+
+    # --- chunks ----------------------------------------------------------------------------------------------------
+
+    async def take(self, event: EventT) -> None:
+        """One chunk: through its task, outputs queued for Kafka; acked once Kafka has confirmed them all."""
+        chunk: Chunk = event.value
+        consumer = event.app.consumer
+        reader = self.readers.get(chunk.tp)
+        if self._stopping or reader is None or chunk.epoch != consumer.epoch:
+            return  # it comes again, to whoever reads the partition then
+        records = [record for record in chunk.records if record.offset >= reader.next_offset]
+        if records and not self._continues(reader, records) and not await self._mend(chunk, reader, records, consumer):
+            return
+        outputs = self._process(chunk.tp, reader, records) if records else []
+        if outputs is not None:
+            await self._outbox.send(reader.source.stage, outputs, event.ack)
+
+    def _process(self, tp: TP, reader: Reader, records: Records) -> list[Output] | None:
+        stage, started = reader.source.stage, time.perf_counter()
+        try:
+            outputs = reader.task.process(records)
+            reader.next_offset = records[-1].offset + 1
+            if reader.task.next_offset != reader.next_offset:
+                raise AssertionError(f"the task stands at {reader.task.next_offset}, not {reader.next_offset}")
+        except Exception as error:
+            where = {"topic": tp.topic, "partition": tp.partition}
+            log.critical("task_failed", **where, first=records[0].offset, last=records[-1].offset, exc_info=True)
+            self.fail(TaskFailed(f"{tp.topic}/{tp.partition} at {records[0].offset}: {error!r}"))
+            return None
+        self._metrics.batch_seconds.labels(stage).observe(time.perf_counter() - started)
+        self._metrics.records.labels(stage).inc(len(records))
+        return outputs
+
+    # --- holes -----------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _continues(reader: Reader, records: Records) -> bool:
+        first, last = records[0].offset, records[-1].offset
+        return first == reader.next_offset and last - first + 1 == len(records)
+
+    async def _mend(self, chunk: Chunk, reader: Reader, records: Records, consumer: Consumer) -> bool:
+        """Records are missing. True: retention took them, the task goes on; else it starts again from its start."""
+        first, last, expected = records[0].offset, records[-1].offset, reader.next_offset
+        where = {"topic": chunk.tp.topic, "partition": chunk.tp.partition, "expected": expected, "first": first}
+        if last - first + 1 == len(records):
+            if first > reader.oldest:
+                reader.oldest = (await consumer.earliest_offsets(chunk.tp))[chunk.tp]
+            if chunk.epoch != consumer.epoch:
+                return False
+            if first <= reader.oldest:
+                log.warning("records_gone", **where)
+                return True
+        if self._holes.get(chunk.tp) == (expected, first):
+            message = f"offsets {expected} to {first - 1} of {chunk.tp.topic}/{chunk.tp.partition} can't be read"
+            self.fail(BrokerError("kafka.hole", message, allowed="a topic neither compacted nor transactional"))
+            return False
+        log.error("hole", **where)
+        self._holes[chunk.tp] = (expected, first)
+        self.drop(chunk.tp)
+        await consumer.perform_seek()
+        return False
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    def fail(self, error: Exception) -> None:
+        """Take no more chunks and have the process end with this error (the first one counts)."""
+        self._stopping = True
+        if not self.failed.done():
+            self.failed.set_exception(error)
+
+    def stop(self) -> None:
+        """Take no more chunks."""
+        self._stopping = True

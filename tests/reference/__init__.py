@@ -1,0 +1,12 @@
+"""A second, independent computation of all that the pipeline derives: the tests' source of expected values.
+
+It imports nothing of ours but itself (a test sees to that), reads the raw records itself, and computes with
+decimal.Decimal, as plainly as it can: lists are sorted whenever an order is wanted, nothing is kept incrementally that
+can be computed anew. Sources of truth: DESIGN.md, EXCHANGES.md and the `doc` sentences of schemas/*.avsc. Where those
+leave a choice, the line says which one was taken (`Choice:`).
+
+    compute(records, Settings(...)) -> {"trade": [...], "book": [...], "heatmap": [...], "consolidated": [...], "ohlcv": [...]}
+
+Records and results are plain dicts; prices, sizes and ratios are Decimals, times ints of microseconds.
+Not computed: gap and quality records, dead letters, resync requests.
+"""

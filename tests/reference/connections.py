@@ -1,0 +1,134 @@
+"""The connections of one slot, what each knows of every symbol, and which one is shown."""
+
+import json
+
+from tests.reference import binance
+
+READERS = {"binance": binance}
+LOST_NS = 2_000_000_000
+MOST_CONNECTIONS = 3
+
+
+class Connection:
+    """One socket: a book per symbol, and when it was last heard of (stream time, nanoseconds)."""
+
+    def __init__(self, name: str, exchange: str, symbols: tuple[str, ...], now_ns: int) -> None:
+        self.name = name
+        self.books = {symbol: READERS[exchange].Book() for symbol in symbols}
+        self.last_record_ns = now_ns
+        self.last_frame_ns = now_ns
+
+    def notice_silence(self, now_ns: int, silence_ns: int | None) -> None:
+        """Blind the books of a connection without a record for 2 s, or without a frame for too long.
+
+        Choices: 2 s exactly are enough; the silence must be exceeded; a REST body is a frame too (DESIGN.md, Words).
+        """
+        if now_ns - self.last_record_ns >= LOST_NS:
+            self.lose("producer_lost")
+        if silence_ns is not None and now_ns - self.last_frame_ns > silence_ns:
+            self.lose("stale")
+
+    def lose(self, reason: str) -> None:
+        """Every book that was proven is so no more."""
+        for book in self.books.values():
+            book.lose(reason)
+
+    def close(self) -> None:
+        """Choice: `disconnected` replaces whatever reason the books had, for nothing can end that one any more."""
+        for book in self.books.values():
+            book.reason = "disconnected"
+
+
+class Slot:
+    """The connections of one slot, in the order in which they were connected in the log."""
+
+    def __init__(self, exchange: str, symbols: tuple[str, ...], silence_seconds: float | None) -> None:
+        self.exchange = exchange
+        self.symbols = symbols
+        self.silence_ns = None if silence_seconds is None else int(silence_seconds * 1_000_000_000)
+        self.connections: list[Connection] = []
+        self.gone: set[str] = set()
+
+    def notice_silence(self, now_ns: int) -> None:
+        """Look at the connections as they are when stream time is now_ns."""
+        for connection in self.connections:
+            connection.notice_silence(now_ns, self.silence_ns)
+
+    def connection_of(self, record: dict, now_ns: int) -> Connection | None:
+        """The record's connection, made where it is new; None for one that had to give way to newer ones."""
+        for connection in self.connections:
+            if connection.name == record["conn"]:
+                return connection
+        if record["conn"] in self.gone:
+            return None
+        connection = Connection(record["conn"], self.exchange, self.symbols, now_ns)
+        self.connections.append(connection)
+        if len(self.connections) > MOST_CONNECTIONS:
+            self.gone.add(self.connections.pop(0).name)
+        return connection
+
+    def take(self, record: dict, now_ns: int, symbols: dict[str, str]) -> list:
+        """Bring the books up to date with one record; returns the trades in it."""
+        connection = self.connection_of(record, now_ns)
+        if connection is None:
+            return []
+        connection.last_record_ns = now_ns
+        if record["kind"] == "event":
+            self.take_event(connection, record)
+            return []
+        connection.last_frame_ns = now_ns
+        trades = []
+        for item in READERS[self.exchange].read(record, symbols):
+            if isinstance(item, binance.Trade):
+                trades.append(item)
+            elif item.symbol in connection.books:
+                take_change(connection.books[item.symbol], item)
+        return [trade for trade in trades if trade.symbol in self.symbols]
+
+    def take_event(self, connection: Connection, record: dict) -> None:
+        """What a producer says of a connection.
+
+        Choices: `oversize` is a sequence_gap (an unknown frame is missing); `dropped` does nothing here, for the
+        exchange's own sequence shows whether updates were among the frames dropped; `refused` does nothing.
+        """
+        try:
+            event = json.loads(record["value"])["event"]
+        except (ValueError, KeyError, TypeError):
+            return
+        if event == "connected":
+            self.connections.remove(connection)
+            self.connections.append(connection)
+        if event == "disconnected":
+            connection.close()
+        if event == "oversize":
+            connection.lose("sequence_gap")
+
+    def shown(self, symbol: str) -> tuple[Connection | None, str | None]:
+        """(connection whose book is shown, None), or (None, reason); a crossed book is found here, at a tick.
+
+        Choice: without a proven book, the reason is that of the newest connection.
+        """
+        for connection in reversed(self.connections):
+            book = connection.books[symbol]
+            if book.reason is None and is_crossed(book):
+                book.lose("crossed")
+            if book.reason is None:
+                return connection, None
+        if not self.connections:
+            return None, "never_connected"
+        return None, self.connections[-1].books[symbol].reason
+
+
+def take_change(book: binance.Book, item: object) -> None:
+    """One update, snapshot or refusal for a book."""
+    if isinstance(item, binance.Depth):
+        book.update(item)
+    elif isinstance(item, binance.Snapshot):
+        book.restart(item)
+    else:
+        book.reason = "not_listed"
+
+
+def is_crossed(book: binance.Book) -> bool:
+    """Choice: equal best prices are crossed too, no exchange leaves those standing."""
+    return bool(book.bids and book.asks) and max(book.bids) >= min(book.asks)

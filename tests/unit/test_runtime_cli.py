@@ -1,0 +1,141 @@
+"""`coby`: commands of its own, commands by entry points, and the doctor."""
+
+import socket
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from COBY.runtime import cli
+from COBY.runtime.doctor import Finding, examine
+
+PLUGIN = """
+import click
+from COBY.utils.exceptions import BrokerError
+
+@click.command()
+def greet():
+    "Greet the world. Then more."
+    click.echo("hello")
+
+@click.command()
+def fail():
+    raise BrokerError("kafka.unreachable", "no broker", where="localhost:9092")
+
+number = 7
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    """Entry points as an installed package would have them."""
+    (tmp_path / "coby_test_plugin.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(tmp_path)
+    targets = {
+        "greet": "coby_test_plugin:greet",
+        "fail": "coby_test_plugin:fail",
+        "number": "coby_test_plugin:number",
+        "absent": "coby_no_such_module:main",
+    }
+    points = [EntryPoint(name, target, cli.ENTRY_POINTS) for name, target in targets.items()]
+    found = {cli.ENTRY_POINTS: points}
+    monkeypatch.setattr(cli, "entry_points", lambda group: found[group])
+    yield
+    sys.modules.pop("coby_test_plugin", None)
+
+
+def coby(*arguments: str, **environ: str) -> Result:
+    return CliRunner(env=environ).invoke(cli.main, arguments)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["doctor", "--help"], ["-h"]])
+def test_help_shows_an_example(arguments):
+    result = coby(*arguments)
+    assert result.exit_code == 0
+    assert "Example" in result.output
+    assert "coby doctor" in result.output
+
+
+def test_commands_of_entry_points_are_listed_and_run(plugin):
+    listing = coby("--help").output
+    assert "Greet the world." in listing
+    assert "doctor" in listing
+    assert coby("greet").stdout == "hello\n"
+
+
+def test_a_broken_command_harms_no_other(plugin):
+    listing = coby("--help")
+    assert listing.exit_code == 0
+    assert "(broken) the command absent can't be loaded" in " ".join(listing.output.split())
+    assert coby("greet").exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["absent", "number"])
+def test_a_broken_command_is_one_clear_error(plugin, name):
+    result = coby(name)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error runtime.command_broken: the command {name} can't be loaded")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_error_of_a_command_is_one_line_and_two(plugin):
+    result = coby("fail")
+    assert result.exit_code == 2
+    assert result.stderr == "error kafka.unreachable: no broker (at localhost:9092)\n"
+
+
+def test_an_unknown_command_is_refused():
+    result = coby("dance")
+    assert result.exit_code == 2
+    assert "No such command 'dance'" in result.stderr
+
+
+@pytest.fixture
+def closed_port():
+    """A port bound but not listening: connecting is refused, and nobody else can take it meanwhile."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield str(holder.getsockname()[1])
+
+
+def test_the_doctor_names_each_missing_server_and_what_to_do(closed_port):
+    environ = {
+        "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{closed_port}",
+        "DB_HOST": "127.0.0.1",
+        "DB_PORT": closed_port,
+        "DB_PASSWORD": "hunter22",
+        "REDIS_HOST": "127.0.0.1",
+        "REDIS_PORT": closed_port,
+    }
+    result = coby("doctor", "--timeout", "0.3", **environ)
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["OK", "settings"],
+        ["FAIL", "kafka"],
+        ["FAIL", "database"],
+        ["FAIL", "redis"],
+        ["FAIL", "disk"],
+    ]
+    assert all("refused" in line for line in lines[1:4])
+    assert all(" -> " in line for line in lines[1:])
+    assert "hunter22" not in result.output
+
+
+def test_the_doctor_stops_at_wrong_settings_and_names_them():
+    findings = list(examine(".", 0.1, {"DB_PORT": "x", "EXCHANGES": "nope"}))
+    assert [(finding.name, finding.ok) for finding in findings] == [("settings", False)] * 2
+    assert "DB_PORT is 'x'" in findings[0].line()
+    assert "config.unknown_exchange" in findings[1].line()
+
+
+def test_a_finding_is_one_line():
+    assert Finding("kafka", False, "two\nlines", "start it").line() == "FAIL kafka      two lines -> start it"
+    assert Finding("kafka", True, "fine", "unneeded").line() == "OK   kafka      fine"
+
+
+def test_the_doctor_starts_no_client_before_it_is_asked():
+    source = Path(cli.__file__).read_text()
+    assert "\nfrom COBY.runtime.doctor" not in source

@@ -1,0 +1,150 @@
+"""The wrapper of every main, in real processes with real signals."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+SYNC = """
+import COBY.runtime.main as runtime
+def body(config, stop):
+    print("ready", flush=True)
+    stop.wait()
+    print("drained", config.db_port, flush=True)
+runtime.run("test", body)
+"""
+ASYNC = """
+import COBY.runtime.main as runtime
+async def body(config, stop):
+    print("ready", flush=True)
+    await stop.wait()
+    print("drained", config.db_port, flush=True)
+runtime.run_async("test", body)
+"""
+HANGING = """
+import time
+import COBY.runtime.main as runtime
+runtime.GRACE_SECONDS = GRACE
+def body(config, stop):
+    print("ready", flush=True)
+    stop.wait()
+    print("stopping", flush=True)
+    time.sleep(60)
+runtime.run("test", body)
+"""
+
+
+@contextmanager
+def program(code: str, folder: Path, **environ: str) -> Iterator["subprocess.Popen[str]"]:
+    environment = {"PYTHONPATH": str(ROOT), "LOG_FILE": str(folder / "{program}.log"), **environ}
+    command = [sys.executable, "-c", code]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def result(code: str, folder: Path, **environ: str) -> tuple[int, str, str]:
+    with program(code, folder, **environ) as process:
+        out, err = process.communicate(timeout=20)
+        return process.returncode, out, err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("code", [SYNC, ASYNC], ids=["sync", "async"])
+def test_a_signal_lets_the_body_drain_and_ends_with_zero(tmp_path, code, number):
+    with program(code, tmp_path, DB_PORT="6000") as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (0, "drained 6000\n", "")
+
+
+def test_a_second_signal_ends_at_once(tmp_path):
+    with program(HANGING.replace("GRACE\n", "30\n"), tmp_path) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "stopping\n"
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    assert process.returncode == 130
+
+
+def test_a_body_that_does_not_drain_in_time_is_ended(tmp_path):
+    with program(HANGING.replace("GRACE\n", "0.1\n"), tmp_path) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 3
+    assert err == "error runtime.stop_timeout: not stopped 0.1 seconds after the signal\n"
+
+
+@pytest.mark.parametrize("code", [SYNC, ASYNC], ids=["sync", "async"])
+def test_wrong_settings_end_with_a_line_each_and_two(tmp_path, code):
+    status, out, err = result(code, tmp_path, DB_PORT="x", HEATMAP_DEPTH="0")
+    assert (status, out) == (2, "")
+    assert [line.split(" (")[0] for line in err.splitlines()] == [
+        "error config.invalid: DB_PORT is 'x'",
+        "error config.invalid: HEATMAP_DEPTH is '0'",
+    ]
+
+
+ERROR = 'StorageError("db.unreachable", "login hunter22 refused", where="localhost:5432")'
+FAILING = {
+    "sync": f"def body(config, stop): raise {ERROR}\nrun('test', body)",
+    "async": f"async def body(config, stop): raise {ERROR}\nrun_async('test', body)",
+    "group": f"""
+async def fail(): raise {ERROR}
+async def body(config, stop):
+    async with asyncio.TaskGroup() as outer:
+        outer.create_task(inner())
+async def inner():
+    async with asyncio.TaskGroup() as group:
+        group.create_task(fail())
+run_async('test', body)
+""",
+}
+IMPORTS = """
+import asyncio
+from COBY.runtime.main import run, run_async
+from COBY.utils.exceptions import StorageError
+"""
+
+
+@pytest.mark.parametrize("kind", FAILING)
+def test_an_error_with_a_code_ends_with_one_line_and_two(tmp_path, kind):
+    status, out, err = result(IMPORTS + FAILING[kind], tmp_path, DB_PASSWORD="hunter22")
+    assert (status, out) == (2, "")
+    assert err == "error db.unreachable: login *** refused (at localhost:5432)\n"
+
+
+BUGS = {
+    "sync": "def body(config, stop): 1 / 0\nrun('test', body)",
+    "group": """
+async def bug(): 1 / 0
+async def fail(): raise StorageError("db.unreachable", "refused")
+async def body(config, stop):
+    async with asyncio.TaskGroup() as group:
+        group.create_task(fail())
+        group.create_task(bug())
+run_async('test', body)
+""",
+}
+
+
+@pytest.mark.parametrize("kind", BUGS)
+def test_a_bug_is_logged_with_its_trace_and_ends_with_one(tmp_path, kind):
+    status, _, err = result(IMPORTS + BUGS[kind], tmp_path)
+    assert status == 1
+    assert "ZeroDivisionError" in err
+    assert "ZeroDivisionError" in (tmp_path / "test.log").read_text()
