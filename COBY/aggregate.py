@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from COBY.codec import decode, encode
-from COBY.config import Config
 from COBY.merging import consolidated, heatmap
 from COBY.ohlcv import Candles, CandleState
 from COBY.records import NAMES as TOPIC_OF
 from COBY.records import BookTick, Candle, Consolidated, Heatmap
 from COBY.stage import InRecord, Output, header, parse_position, position_headers
 from COBY.utils.exceptions import ProcessingError
+
+if TYPE_CHECKING:  # settings are passed in: a pure file never reads them by itself
+    from COBY.config import Config
 
 
 class Waiting(msgspec.Struct):
@@ -155,9 +157,14 @@ class AggregateTask:
         ticks = {name: waiting.open[name].pop(time_us, None) for name in self._exchanges}
         bucket_size, depth = self._config.bucket_size_units(symbol), self._config.heatmap_depth
         frame = heatmap(symbol, time_us, bucket_size, depth, ticks)
-        complete = all(tick is not None and (tick.live or tick.reason == "not_listed") for tick in ticks.values())
+        complete = all(
+            tick is not None and (tick.live or tick.reason == "not_listed") for tick in ticks.values()
+        )
         bars = [(name, bar) for name, tick in ticks.items() if tick is not None for bar in tick.bars]
-        made: list[Heatmap | Consolidated | Candle] = [frame, consolidated(symbol, time_us, ticks, frame.data)]
+        made: list[Heatmap | Consolidated | Candle] = [
+            frame,
+            consolidated(symbol, time_us, ticks, frame.data),
+        ]
         made += self._candles_of(symbol).tick(time_us, bars, complete)
         waiting.closed_us = time_us
         self._counts["ticks", symbol] += 1

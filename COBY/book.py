@@ -33,7 +33,9 @@ class Side:
         self.sizes: dict[int, int] = {}
         self.order: list[int] = []
         self.buckets: dict[int, int] = {}
-        self.edge: int | None = min(self._sign * PRICES[price] for price, _ in levels) if limited and levels else None
+        self.edge: int | None = (
+            min(self._sign * PRICES[price] for price, _ in levels) if limited and levels else None
+        )
 
     def flush(self) -> None:
         """Bring the views up to date. Written out flat: this loop is where most of the pipeline's time goes."""

@@ -14,10 +14,8 @@ from functools import cache, lru_cache
 from typing import Any, get_args, get_origin
 
 import fastavro
-import fastavro.types
 import msgspec
 
-from COBY import records
 from COBY.records import NAMES, Record
 from COBY.utils.exceptions import ProcessingError
 from schemas import IDS, schema_text
@@ -26,6 +24,8 @@ Writer = Callable[[Any], bytes]
 Reader = Callable[[Any], Any]
 
 _STRUCTS = {NAMES[struct]: struct for struct in NAMES}
+
+
 def encode(record: Record, ids: dict[str, int] = IDS) -> bytes:
     """The wire bytes of a record. ``ids``: schema name -> id, those of a registry where one is used."""
     name = NAMES[type(record)]
@@ -33,22 +33,31 @@ def encode(record: Record, ids: dict[str, int] = IDS) -> bytes:
 
 
 def decode(value: bytes | None, ids: dict[str, int] = IDS) -> Record:
-    """The record that ``encode`` wrote. ProcessingError: codec.null, codec.format, codec.unknown_schema, codec.broken."""
+    """The record that ``encode`` wrote.
+
+    ProcessingError: codec.null, codec.format, codec.unknown_schema, codec.broken.
+    """
     if value is None:
         raise ProcessingError("codec.null", "a record without a value")
     if len(value) < 5 or value[0] != 0:
-        raise ProcessingError("codec.format", "not in the Confluent wire format", allowed="0x00, 4-byte id, Avro body")
+        raise ProcessingError(
+            "codec.format", "not in the Confluent wire format", allowed="0x00, 4-byte id, Avro body"
+        )
     number = int.from_bytes(value[1:5], "big")
     name = next((key for key, known in ids.items() if known == number), None)
     if name is None:
-        raise ProcessingError("codec.unknown_schema", f"schema id {number}", allowed=f"one of {sorted(ids.values())}")
+        raise ProcessingError(
+            "codec.unknown_schema", f"schema id {number}", allowed=f"one of {sorted(ids.values())}"
+        )
     body = io.BytesIO(value[5:])
     try:
         plain = fastavro.schemaless_reader(body, _parsed(name, raw=True), None)
     except Exception as error:  # fastavro raises whatever its buffers raise; all of it means a broken body
         raise ProcessingError("codec.broken", f"{name}: {error or type(error).__name__}") from error
     if body.tell() != len(value) - 5:
-        raise ProcessingError("codec.broken", f"{name}: {len(value) - 5 - body.tell()} bytes after the record")
+        raise ProcessingError(
+            "codec.broken", f"{name}: {len(value) - 5 - body.tell()} bytes after the record"
+        )
     record: Record = _struct(_STRUCTS[name])(plain)
     return record
 

@@ -39,10 +39,11 @@ class RestChain:
             self.state.held = []
 
     def delta(self, delta: Delta) -> list[AnyEvent]:
-        """An update as it came -> itself if it continues, Lost if something is missing, nothing if it is held or old."""
+        """An update as it came -> itself if it continues, Lost if something is missing, nothing if held or old."""
         state = self.state
         first, last = delta.first_id, delta.sequence_id
-        assert first is not None and last is not None
+        assert first is not None
+        assert last is not None
         if state.last is None:
             self._keep(delta)
             return []
@@ -63,7 +64,8 @@ class RestChain:
         at = snapshot.sequence_id
         joined: list[AnyEvent] = [snapshot]
         for delta in self.state.held:
-            assert delta.first_id is not None and delta.sequence_id is not None
+            assert delta.first_id is not None
+            assert delta.sequence_id is not None
             if delta.sequence_id <= at:
                 continue
             if delta.first_id > at + 1:
@@ -84,5 +86,7 @@ class RestChain:
 
     def _stale(self, sequence_id: int, at: int, first: int) -> Stale:
         return Stale(
-            self._symbol, "snapshot_too_old", f"snapshot {sequence_id} joins up to {at}, held goes on at {first}"
+            self._symbol,
+            "snapshot_too_old",
+            f"snapshot {sequence_id} joins up to {at}, held goes on at {first}",
         )

@@ -9,10 +9,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from COBY.book import Book, Side
-from COBY.exchanges.base import AnyEvent, Delta, Exchange, Levels, Lost, Notice, NotListed, Rejected, Snapshot, Trade
-from COBY.processing import ConnectionProcessor
+from COBY.exchanges.base import (
+    AnyEvent,
+    Delta,
+    Exchange,
+    Levels,
+    Lost,
+    Notice,
+    NotListed,
+    Rejected,
+    Snapshot,
+    Trade,
+)
+from COBY.processing import ConnectionProcessor, one_bucket
 from COBY.recordings import RecordedFrame
-from COBY.records import UNITS, TradeEvent
+from COBY.records import TradeEvent
 from COBY.text import PRICES, decimal_text
 from COBY.trades import Trades, trade_event
 from COBY.utils.intervals import format_us
@@ -55,7 +66,13 @@ class RecordingDecoder:
             self._conn = row.conn
             self._connect()
         if row.kind == "event":
-            return [{"type": "status", "exchange": self._exchange.name, "state": row.frame.decode(errors="replace")}]
+            return [
+                {
+                    "type": "status",
+                    "exchange": self._exchange.name,
+                    "state": row.frame.decode(errors="replace"),
+                }
+            ]
         if not row.is_decoded:
             return []
         self._number += 1
@@ -72,10 +89,12 @@ class RecordingDecoder:
     def _decoded(self, row: RecordedFrame, symbol: str | None) -> Sequence[AnyEvent]:
         if row.is_null:
             return [Rejected("frame.null", "a row without a frame")]
-        return self._processor.decoder.decode(row.frame, row.kind or "", symbol if row.kind == "http" else None, row.url)
+        return self._processor.decoder.decode(
+            row.frame, row.kind or "", symbol if row.kind == "http" else None, row.url
+        )
 
     def _connect(self) -> None:
-        self._processor = ConnectionProcessor(self._exchange, {}, lambda symbol: UNITS)
+        self._processor = ConnectionProcessor(self._exchange, {}, one_bucket)
 
     def _event(self, event: AnyEvent, received_us: int | None, live: set[str], own_id: str) -> Iterator[Row]:
         if isinstance(event, Trade):
@@ -90,7 +109,12 @@ class RecordingDecoder:
         elif isinstance(event, Rejected):
             yield {"type": "rejected", "code": event.code, "frame": self._number, "detail": event.detail}
         elif isinstance(event, Notice):
-            yield {"type": "status", "exchange": self._exchange.name, "state": event.state, "detail": event.detail}
+            yield {
+                "type": "status",
+                "exchange": self._exchange.name,
+                "state": event.state,
+                "detail": event.detail,
+            }
 
     def _trade(self, event: Trade, received_us: int | None, own_id: str) -> Iterator[Row]:
         trades = self._trades.setdefault(event.symbol, Trades(event.symbol, self._exchange.name))
@@ -134,7 +158,9 @@ class RecordingDecoder:
             yield self._gap(event.symbol, "crossed", "best bid >= best ask", received_us)
         yield self._book_row(event, book, names, received_us)
 
-    def _book_row(self, event: Snapshot | Delta, book: Book, names: Mapping[int, str], received_us: int | None) -> Row:
+    def _book_row(
+        self, event: Snapshot | Delta, book: Book, names: Mapping[int, str], received_us: int | None
+    ) -> Row:
         assert self._books is not None
         return {
             "type": "book",

@@ -45,8 +45,12 @@ def heatmap(symbol: str, time_us: int, bucket_size: int, depth: int, ticks: Tick
     best_ask = min((tick.asks[0].price for tick in live if tick.asks), default=None)
     low = None if best_bid is None else (best_bid // bucket_size - depth + 1) * bucket_size
     top = None if best_ask is None else (best_ask // bucket_size + depth) * bucket_size
-    bids = _sum(bucket for tick in live for bucket in tick.bid_buckets if low is not None and bucket.price >= low)
-    asks = _sum(bucket for tick in live for bucket in tick.ask_buckets if top is not None and bucket.price < top)
+    bids = _sum(
+        bucket for tick in live for bucket in tick.bid_buckets if low is not None and bucket.price >= low
+    )
+    asks = _sum(
+        bucket for tick in live for bucket in tick.ask_buckets if top is not None and bucket.price < top
+    )
     largest = max([volume for volume, _ in (*bids.values(), *asks.values())], default=0)
     cells = [_cell(price, *bids[price], "bid", largest) for price in sorted(bids, reverse=True)]
     cells += [_cell(price, *asks[price], "ask", largest) for price in sorted(asks)]

@@ -1,4 +1,4 @@
-"""Figures of one book, in units: metrics and imbalances. The formulas stand in schemas/book.avsc and consolidated.avsc."""
+"""Figures of one book, in units. The formulas stand in schemas/book.avsc and schemas/consolidated.avsc."""
 
 from __future__ import annotations
 

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from COBY.codec import encode
-from COBY.config import Config
 from COBY.exchanges import load
-from COBY.slots import slots_of
-from COBY.records import BookTick, Gap, Record, Resync, TradeEvent
 from COBY.records import NAMES as TOPIC_OF
+from COBY.records import BookTick, Gap, Record, Resync, TradeEvent
 from COBY.slot import DeadLetter, Frame, SlotState
 from COBY.slot_state import SavedSlot
+from COBY.slots import slots_of
 from COBY.stage import InRecord, Output, position_headers
 from COBY.topics import RAW_PARTITIONS, partition_of
 from COBY.trades import SECOND_US
+
+if TYPE_CHECKING:  # settings are passed in: a pure file never reads them by itself
+    from COBY.config import Config
 
 AHEAD_US = 1 * SECOND_US
 """A producer's clock may run ahead of the newest mark by so much; more is clamped and counted as clock skew."""
@@ -89,7 +91,11 @@ class NormalizeTask:
     def load(self, state: bytes) -> None:
         """See `Task.load`."""
         loaded = msgspec.msgpack.decode(state, type=State)
-        self.next_offset, self._stream_us, self._mark_us = loaded.next_offset, loaded.stream_us, loaded.mark_us
+        self.next_offset, self._stream_us, self._mark_us = (
+            loaded.next_offset,
+            loaded.stream_us,
+            loaded.mark_us,
+        )
         for name, slot in self._slots.items():
             if name in loaded.slots:
                 slot.load(loaded.slots[name])
@@ -122,7 +128,7 @@ class NormalizeTask:
         elif record.value is None:
             self._reject(record, "frame.null", "a record without a value")
         else:
-            self._counts["frames", kind] += 1
+            self._counts["events" if kind == "event" else "frames", kind] += 1
             symbol, url = _text(headers.get("symbol")), _text(headers.get("url"))
             frame = Frame(record.offset, conn, seq, kind, record.value, symbol, url)
             slot.take(frame, self._now(), lambda emitted: self._emit(record, emitted))
@@ -202,10 +208,16 @@ class NormalizeTask:
         elif isinstance(emitted, TradeEvent):
             self._counts["trades", emitted.symbol] += 1
 
-    def _output(self, offset: int, place: int, record: Record | DeadLetter, cause: InRecord, stream_us: int) -> Output:
+    def _output(
+        self, offset: int, place: int, record: Record | DeadLetter, cause: InRecord, stream_us: int
+    ) -> Output:
         headers = position_headers(self._source, offset, place, self._settings)
         if isinstance(record, DeadLetter):
-            where = [("stage", b"normalize"), ("code", record.code.encode()), ("detail", record.detail.encode())]
+            where = [
+                ("stage", b"normalize"),
+                ("code", record.code.encode()),
+                ("detail", record.detail.encode()),
+            ]
             return Output("dlq", cause.key or b"", cause.value or b"", cause.timestamp, headers + where)
         key = record.exchange if isinstance(record, Resync) else record.symbol  # type: ignore[attr-defined]
         ticked = not isinstance(record, TradeEvent | Gap | Resync)

@@ -78,7 +78,9 @@ class Candles:
 
         ``complete``: every configured exchange was live at this tick.
         """
-        unbroken = complete and self.state.tick_us is not None and time_us - self.state.tick_us == self._grid_us
+        unbroken = (
+            complete and self.state.tick_us is not None and time_us - self.state.tick_us == self._grid_us
+        )
         self._open_windows(time_us, unbroken)
         for exchange, bar in bars:
             self._add(exchange, bar, time_us)

@@ -1,25 +1,27 @@
-"""Frames into books and trades: the wide form the pipeline calls, and the user's DataProcessor over the same functions."""
+"""Frames into books and trades: the wide form the pipeline calls, and the user's DataProcessor over it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from COBY.book import Book, BookState
-from COBY.config import Config
 from COBY.exchanges import load
 from COBY.exchanges.base import AnyEvent, Delta, Exchange, Lost, NotListed, Rejected, Snapshot, Stale, Trade
 from COBY.interfaces import DataProcessor
 from COBY.metrics import metrics
 from COBY.models import OrderBookMetrics, OrderBookSnapshot, PriceLevel, TradeEvent
-from COBY.records import UNITS, Bar, BookTick, Level
+from COBY.records import UNITS, Bar, BookTick, Bucket, Level
 from COBY.text import PRICES, SIZES, NumberError, check_levels
 from COBY.trades import trade_event
 from COBY.utils.exceptions import ConfigurationError, ProcessingError
 from COBY.utils.intervals import from_us
+
+if TYPE_CHECKING:  # settings are passed in: a pure file never reads them by itself
+    from COBY.config import Config
 
 TOP_LEVELS = 50
 
@@ -34,7 +36,9 @@ class ConnectionState(msgspec.Struct):
 class ConnectionProcessor:
     """The books of one connection: frames in, events out, books kept as the proven events say."""
 
-    def __init__(self, exchange: Exchange, symbols: Mapping[str, str], bucket_size: Callable[[str], int]) -> None:
+    def __init__(
+        self, exchange: Exchange, symbols: Mapping[str, str], bucket_size: Callable[[str], int]
+    ) -> None:
         """``symbols`` maps exchange symbol -> symbol (empty: any); ``bucket_size`` gives units by symbol."""
         self._exchange = exchange
         self._bucket_size = bucket_size
@@ -79,7 +83,9 @@ class ConnectionProcessor:
 
     def save(self) -> ConnectionState:
         """The state."""
-        return ConnectionState(self.decoder.save(), {name: book.save() for name, book in sorted(self.books.items())})
+        return ConnectionState(
+            self.decoder.save(), {name: book.save() for name, book in sorted(self.books.items())}
+        )
 
     def load(self, state: ConnectionState) -> None:
         """Take up a saved state; symbols no longer served are dropped."""
@@ -91,7 +97,14 @@ class ConnectionProcessor:
 
 
 def book_tick(
-    symbol: str, exchange: str, time_us: int, depth: int, bucket_size: int, book: Book, conn: str, bars: list[Bar]
+    symbol: str,
+    exchange: str,
+    time_us: int,
+    depth: int,
+    bucket_size: int,
+    book: Book,
+    conn: str,
+    bars: list[Bar],
 ) -> BookTick:
     """The record of a live book at the tick ``time_us`` (flushed and not crossed)."""
     bids, asks = book.bids.top(TOP_LEVELS), book.asks.top(TOP_LEVELS)
@@ -133,6 +146,39 @@ def blind_tick(
     )  # fmt: skip
 
 
+def unproven_tick(
+    symbol: str,
+    exchange: str,
+    time_us: int,
+    bucket_size: int,
+    levels: tuple[list[Level], list[Level]],
+    buckets: tuple[list[Bucket], list[Bucket]],
+) -> BookTick:
+    """A tick from levels and buckets that somebody brings, without limit of coverage: what merging takes."""
+    figures = metrics(*levels)
+    return BookTick(
+        symbol,
+        exchange,
+        time_us,
+        True,
+        None,
+        None,
+        None,
+        *levels,
+        bucket_size,
+        *buckets,
+        None,
+        None,
+        figures.mid_price,
+        figures.spread,
+        figures.bid_volume,
+        figures.ask_volume,
+        figures.imbalance,
+        figures.quality,
+        [],
+    )
+
+
 class Processor(DataProcessor):
     """The user's DataProcessor: one item at a time, by the functions the pipeline calls."""
 
@@ -142,7 +188,12 @@ class Processor(DataProcessor):
         self._connections: dict[str, ConnectionProcessor] = {}
 
     def normalize_orderbook(
-        self, raw_data: dict[str, Any], exchange: str, *, symbol: str | None = None, at: datetime | None = None
+        self,
+        raw_data: dict[str, Any],
+        exchange: str,
+        *,
+        symbol: str | None = None,
+        at: datetime | None = None,
     ) -> OrderBookSnapshot:
         """The whole book after this frame. ``symbol``: raw_data is the REST body of that symbol.
 
@@ -215,9 +266,13 @@ class Processor(DataProcessor):
                 loaded = load(exchange)
             except KeyError:
                 raise ConfigurationError("config.unknown_exchange", f"no exchange {exchange!r}") from None
-            # Buckets are not asked for here: any size serves a symbol that has no setting.
-            self._connections[exchange] = ConnectionProcessor(loaded, {}, lambda symbol: UNITS)
+            self._connections[exchange] = ConnectionProcessor(loaded, {}, one_bucket)
         return self._connections[exchange]
+
+
+def one_bucket(symbol: str) -> int:
+    """A bucket size for books whose buckets nobody asks for."""
+    return UNITS
 
 
 def snapshot_model(symbol: str, exchange: str, book: Book, at: datetime | None) -> OrderBookSnapshot:

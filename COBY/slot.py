@@ -55,7 +55,9 @@ class SlotState:
         self._listed = {name: symbol for name, symbol in slot.symbols.items() if not name.startswith("!")}
         self._connections: dict[str, Connection] = {}
         self._closed = "never_connected"
-        self.symbols = {symbol: SymbolState(symbol, exchange.name) for symbol in sorted(slot.symbols.values())}
+        self.symbols = {
+            symbol: SymbolState(symbol, exchange.name) for symbol in sorted(slot.symbols.values())
+        }
 
     def take(self, frame: Frame, stream_us: int, emit: Emit) -> None:
         """One record of this slot that is no mark."""
@@ -110,7 +112,9 @@ class SlotState:
     def save(self) -> SavedSlot:
         """The state."""
         connections = [
-            SavedConnection(one.name, one.record_us, one.frame_us, one.seq, one.asked_us, one.processor.save())
+            SavedConnection(
+                one.name, one.record_us, one.frame_us, one.seq, one.asked_us, one.processor.save()
+            )
             for one in self._connections.values()
         ]
         symbols = {
@@ -131,7 +135,12 @@ class SlotState:
         for name, state in self.symbols.items():
             if (old := saved.symbols.get(name)) is not None:
                 state.trades.load(old.trades)
-                state.minute, state.shown, state.proven_us, state.gap = old.minute, old.shown, old.proven_us, old.gap
+                state.minute, state.shown, state.proven_us, state.gap = (
+                    old.minute,
+                    old.shown,
+                    old.proven_us,
+                    old.gap,
+                )
 
     # --- records ---------------------------------------------------------------------------------------------------
 
@@ -260,7 +269,9 @@ class SlotState:
         if shown is None and state.shown:
             state.shown = False
             reason, conn = self._reason(symbol)
-            state.gap = Gap(symbol, self._exchange.name, stream_us, state.proven_us, None, reason, conn, detail)
+            state.gap = Gap(
+                symbol, self._exchange.name, stream_us, state.proven_us, None, reason, conn, detail
+            )
             state.minute.gaps += 1
             emit(state.gap)
         elif shown is not None and not state.shown:

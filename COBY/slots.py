@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from COBY.config import Config
+from typing import TYPE_CHECKING
+
 from COBY.exchanges import load
 from COBY.exchanges.base import Slot, slots
+
+if TYPE_CHECKING:  # settings are passed in: a pure file never reads them by itself
+    from COBY.config import Config
 
 NOT_LISTED = "-"
 """The value of ``<EXCHANGE>_SYMBOL_<SYMBOL>`` that says so."""

@@ -63,7 +63,7 @@ class Task(Protocol):
         """Replace the state by one that ``save`` returned."""
 
     def counters(self) -> dict[tuple[str, ...], int]:
-        """Totals since the task was made, for metrics: ("frames",), ("rejected", code), ("gaps", symbol, reason) …"""
+        """Totals since the task was made, for metrics, as ("rejected", code) or ("gaps", symbol, reason)."""
 
 
 def position_headers(source: bytes, first: int, index: int, settings: bytes) -> list[tuple[str, bytes]]:

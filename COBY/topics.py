@@ -32,16 +32,58 @@ TOPICS: dict[str, Topic] = {
     for row in (
         Topic("raw", "raw.{}", "slot", None, RAW_PARTITIONS, 7 * DAY_MS, "delete", "frames as received"),
         Topic("trade", "trade", "symbol", "trade", PARTITIONS, 7 * DAY_MS, "delete", "accepted trades"),
-        Topic("book", "book", "symbol", "book", PARTITIONS, 2 * DAY_MS, "delete", "one book per exchange and tick"),
+        Topic(
+            "book",
+            "book",
+            "symbol",
+            "book",
+            PARTITIONS,
+            2 * DAY_MS,
+            "delete",
+            "one book per exchange and tick",
+        ),
         Topic("gap", "gap", "symbol", "gap", PARTITIONS, 30 * DAY_MS, "delete", "holes, from-to and why"),
-        Topic("quality", "quality", "symbol", "quality", PARTITIONS, 30 * DAY_MS, "delete", "quality by minute"),
-        Topic("heatmap", "heatmap", "symbol", "heatmap", PARTITIONS, 2 * DAY_MS, "delete", "cross-exchange heatmaps"),
-        Topic("consolidated", "consolidated", "symbol", "consolidated", PARTITIONS, 2 * DAY_MS, "delete", "one book"),
-        Topic("ohlcv", "ohlcv", "symbol", "ohlcv", PARTITIONS, 30 * DAY_MS, "delete", "candles of all timeframes"),
+        Topic(
+            "quality", "quality", "symbol", "quality", PARTITIONS, 30 * DAY_MS, "delete", "quality by minute"
+        ),
+        Topic(
+            "heatmap",
+            "heatmap",
+            "symbol",
+            "heatmap",
+            PARTITIONS,
+            2 * DAY_MS,
+            "delete",
+            "cross-exchange heatmaps",
+        ),
+        Topic(
+            "consolidated",
+            "consolidated",
+            "symbol",
+            "consolidated",
+            PARTITIONS,
+            2 * DAY_MS,
+            "delete",
+            "one book",
+        ),
+        Topic(
+            "ohlcv",
+            "ohlcv",
+            "symbol",
+            "ohlcv",
+            PARTITIONS,
+            30 * DAY_MS,
+            "delete",
+            "candles of all timeframes",
+        ),
         Topic("status", "status", "slot", "status", PARTITIONS, FOREVER, "compact", "connection states"),
         Topic("control", "control", "exchange", "control", PARTITIONS, DAY_MS, "delete", "resync requests"),
-        Topic("settings", "settings", "hash", "settings", 1, FOREVER, "compact", "settings that shape results"),
-        Topic("dlq", "dlq", "original key", None, PARTITIONS, 30 * DAY_MS, "delete", "what could not be used"),
+        Topic(
+            "settings", "settings", "hash", "settings", 1, FOREVER, "compact", "settings that shape results"
+        ),
+        Topic(
+            "dlq", "dlq", "original key", None, PARTITIONS, 30 * DAY_MS, "delete", "what could not be used"
+        ),
     )
 }
 

@@ -31,7 +31,18 @@ class TradeState(msgspec.Struct):
 class OpenBar:
     """A bar while its tick is open; trades come in order of the raw partition."""
 
-    __slots__ = ("close", "close_offset", "close_time", "count", "high", "low", "open", "open_offset", "open_time", "volume")
+    __slots__ = (
+        "close",
+        "close_offset",
+        "close_time",
+        "count",
+        "high",
+        "low",
+        "open",
+        "open_offset",
+        "open_time",
+        "volume",
+    )
 
     def __init__(self, time_us: int, offset: int, price: int) -> None:
         """A bar without volume at its first trade."""
@@ -128,7 +139,9 @@ class Trades:
         return [_bar(second, self._bars[second]) for second in sorted(self._bars)]
 
 
-def trade_event(trade: Trade, exchange: str, trade_id: str, stream_us: int, last_price: int | None) -> TradeEvent:
+def trade_event(
+    trade: Trade, exchange: str, trade_id: str, stream_us: int, last_price: int | None
+) -> TradeEvent:
     """The record of one trade. Time outside 2010 … stream time + 1 day is replaced; an odd price only flagged."""
     price, time_us = PRICES[trade.price], trade.time_us
     usable = EARLIEST_US <= time_us <= stream_us + LATEST_AHEAD_US

@@ -22,10 +22,10 @@ from COBY.utils.exceptions import ConfigurationError
 from COBY.utils.logging import get_logger
 from COBY.utils.timing import WallClock
 from producers.backoff import Backoff
-from producers.connection import listed
 from producers.connector import SlotConnector
 from producers.control import Control
 from producers.publisher import STAGE, Publisher
+from producers.raw import listed
 from producers.rest import Rest
 from producers.supervisor import Supervisor
 
@@ -44,7 +44,7 @@ def main(name: str) -> None:
     \b
     Example:
       python -m producers --exchange "$EXCHANGES"
-    """  # noqa: D301 - click wants the character
+    """
     run_async(f"producers-{name}", partial(produce, name))
 
 

@@ -39,7 +39,7 @@ def main() -> None:
     \b
     Example:
       UPDATE_FREQUENCY=0.5 python -m producers.clock
-    """  # noqa: D301 - click wants the character
+    """
     run("clock", tick_tock)
 
 

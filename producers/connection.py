@@ -21,7 +21,8 @@ from COBY.exchanges.base import (
     Slot,
 )
 from COBY.utils.exceptions import ExchangeError
-from producers.publisher import Observer, Publisher
+from producers.publisher import Publisher
+from producers.raw import Observer, listed
 from producers.raw_stream import RawStream
 from producers.rest import Rest
 
@@ -45,11 +46,6 @@ class Wiring(NamedTuple):
     observe: Observer
     on_change: Callable[[], None]
     monotonic: Callable[[], float]
-
-
-def listed(slot: Slot) -> tuple[str, ...]:
-    """The symbols of a slot that its exchange has."""
-    return tuple(symbol for name, symbol in slot.symbols.items() if not name.startswith("!"))
 
 
 class Connection:

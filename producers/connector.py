@@ -21,8 +21,9 @@ from COBY.utils.exceptions import ConfigurationError, ExchangeError, ValidationE
 from COBY.utils.logging import get_logger
 from COBY.utils.timing import from_us
 from producers.backoff import CLOSED
-from producers.connection import Connection, Wiring, listed
-from producers.publisher import Publisher, RawRecord
+from producers.connection import Connection, Wiring
+from producers.publisher import Publisher
+from producers.raw import RawRecord, listed
 from producers.rest import Rest
 
 log = get_logger(__name__)
@@ -103,7 +104,7 @@ class SlotConnector(ExchangeConnector):
     def add_data_callback(self, callback: Callable[..., Any]) -> None:
         """Have `callback` called with each `RawRecord` as it is published, in the reader.
 
-        What it raises is logged. ValidationError `value.callback` for a coroutine function: none would await it.
+        What it raises is logged. ValidationError `value.callback` for a coroutine function.
         """
         if inspect.iscoroutinefunction(callback):
             raise ValidationError("value.callback", "a coroutine function", allowed="a plain function")

@@ -11,13 +11,14 @@ from confluent_kafka import Message, TopicPartition
 from COBY.codec import decode
 from COBY.config import Config
 from COBY.records import Resync
-from COBY.runtime.kafka import ANSWER_SECONDS, make_consumer
+from COBY.runtime.kafka import make_consumer
 from COBY.runtime.metrics import Metrics
 from COBY.topics import PARTITIONS, topic_name
 from COBY.utils.exceptions import CobyError
 from COBY.utils.logging import get_logger
 from producers.backoff import Limiter
 from producers.connector import SlotConnector
+from producers.offsets import bounds
 
 POLL_SECONDS = 0.1
 BATCH_RECORDS = 100
@@ -39,7 +40,7 @@ class Control:
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``connectors`` by name of slot. Asks Kafka for the ends of the topic: KafkaException."""
+        """``connectors`` by name of slot. Asks Kafka for the ends of the topic: BrokerError."""
         self._exchange = exchange
         self._connectors = connectors
         self._monotonic = monotonic
@@ -49,7 +50,9 @@ class Control:
         self._resyncs = metrics.resyncs.labels(exchange)
         self._consumer = make_consumer(cfg, f"{cfg.topic_prefix}.producers.{exchange}")
         topic = topic_name(cfg.topic_prefix, "control")
-        self._consumer.assign([self._end(TopicPartition(topic, number)) for number in range(PARTITIONS)])
+        # Ends asked for now: librdkafka would look for them later, and pass over what comes in between.
+        ends = [bounds(self._consumer, topic, number)[1] for number in range(PARTITIONS)]
+        self._consumer.assign([TopicPartition(topic, number, end) for number, end in enumerate(ends)])
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve requests until ``stop``."""
@@ -63,11 +66,6 @@ class Control:
                     task.cancel()
         finally:
             self._consumer.close()
-
-    def _end(self, partition: TopicPartition) -> TopicPartition:
-        """Asked for now: librdkafka would look for the end later, and pass over what comes in between."""
-        _, high = self._consumer.get_watermark_offsets(partition, ANSWER_SECONDS)
-        return TopicPartition(partition.topic, partition.partition, high)
 
     def _take(self, message: Message, group: asyncio.TaskGroup) -> None:
         if (error := message.error()) is not None:

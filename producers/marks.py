@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, Message
 
 from COBY.config import Config
-from COBY.runtime.kafka import ANSWER_SECONDS, GaplessProducer, broker_error, make_consumer
+from COBY.runtime.kafka import GaplessProducer, make_consumer
 from COBY.topics import RAW_PARTITIONS
+from producers.offsets import bounds, first_since, read_range
 
 CLOCK = "clock"
-BATCH_RECORDS = 1_000
 
 
 def put_mark(producer: GaplessProducer, topic: str, partition: int, time_us: int) -> None:
@@ -33,32 +33,17 @@ def last_marks(cfg: Config, topics: Iterable[str], since_us: int) -> dict[tuple[
             for number in range(RAW_PARTITIONS):
                 found[topic, number] = _newest(consumer, topic, number, since_us)
         return found
-    except KafkaException as error:
-        raise broker_error("kafka.unreachable", error, where=cfg.kafka_bootstrap_servers) from error
     finally:
         consumer.close()
 
 
 def _newest(consumer: Consumer, topic: str, number: int, since_us: int) -> int | None:
-    asked = TopicPartition(topic, number, since_us // 1000 + 1)
-    (start,) = consumer.offsets_for_times([asked], ANSWER_SECONDS)
-    _, end = consumer.get_watermark_offsets(asked, ANSWER_SECONDS)
-    newest: int | None = None
-    if not 0 <= start.offset < end:
+    start = first_since(consumer, topic, number, since_us // 1000 + 1)
+    if start is None:
         return None
-    consumer.assign([start])
-    position = start.offset
-    while position < end:
-        messages = consumer.consume(BATCH_RECORDS, ANSWER_SECONDS)
-        if not messages:
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{topic}/{number} gives no records"))
-        for message in messages:
-            if message.error() is not None:
-                raise KafkaException(message.error())
-            position += 1
-            if (time_us := mark_time_us(message)) is not None:
-                newest = max(newest or 0, time_us)
-    return newest
+    _, end = bounds(consumer, topic, number)
+    times = [mark_time_us(message) for message in read_range(consumer, topic, number, start, end)]
+    return max((time_us for time_us in times if time_us is not None), default=None)
 
 
 def mark_time_us(message: Message) -> int | None:

@@ -7,21 +7,20 @@ snapshots are asked for. A delivery error ends the process, because what followe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-import msgspec
 from confluent_kafka import KafkaError, Message
 
 from COBY.codec import encode
 from COBY.config import Config
 from COBY.records import Status
-from COBY.runtime.kafka import Headers, make_producer
+from COBY.runtime.kafka import make_producer
 from COBY.runtime.metrics import Metrics
 from COBY.topics import RAW_PARTITIONS, partition_of, topic_name
 from COBY.utils.exceptions import BrokerError
 from COBY.utils.timing import WallClock
+from producers.raw import RawRecord
 
 STAGE = "producers"
 MIB = 1024 * 1024
@@ -29,33 +28,6 @@ HEADROOM_RECORDS = 10_000
 """Room in librdkafka's queue beyond our own bound, for events: they are written while frames are dropped."""
 HEADROOM_KIB = 64 * 1024
 POLL_SECONDS = 0.01
-
-
-class RawRecord(msgspec.Struct, frozen=True, gc=False):
-    """One record of a raw topic as it is published; ``received_ns`` nanoseconds UTC, ``seq`` from 1."""
-
-    slot: str
-    received_ns: int
-    conn: str
-    seq: int
-    kind: str
-    value: bytes | None
-    url: str | None = None
-    symbol: str | None = None
-
-    def headers(self) -> Headers:
-        """received_ns, conn, seq, kind, then url and symbol on REST bodies; all UTF-8 text."""
-        headers = [
-            ("received_ns", str(self.received_ns)),
-            ("conn", self.conn),
-            ("seq", str(self.seq)),
-            ("kind", self.kind),
-        ]
-        if self.url is not None:
-            headers.append(("url", self.url))
-        if self.symbol is not None:
-            headers.append(("symbol", self.symbol))
-        return headers
 
 
 class Holed(Protocol):
@@ -174,7 +146,3 @@ class Publisher:
 
     def _fail(self, error: BrokerError) -> None:
         self._failure = self._failure or error
-
-
-Observer = Callable[[RawRecord], None]
-"""Told of each record that was put, in order."""

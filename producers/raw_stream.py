@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from hashlib import sha256
 
 from COBY.topics import MAX_MESSAGE_BYTES
-from producers.publisher import Observer, Publisher, RawRecord
+from producers.publisher import Publisher
+from producers.raw import Observer, RawRecord, event_value
 
 MAX_FRAME_BYTES = MAX_MESSAGE_BYTES - 1024 * 1024
 """Larger frames become an `oversize` event: the broker counts key, headers and what lz4 may add, too."""
@@ -41,8 +41,7 @@ class RawStream:
     def event(self, name: str, **fields: object) -> None:
         """An event; written also while frames are dropped, after the `dropped` for the hole before it."""
         self._cover()
-        value = json.dumps({"event": name, **fields}, separators=(",", ":")).encode()
-        self._put("event", value, None, None)
+        self._put("event", event_value(name, **fields), None, None)
 
     def alive(self) -> None:
         """The event of each second; a connection whose frames are dropped does not claim to be well."""
@@ -78,9 +77,9 @@ class RawStream:
 
     def _cover(self) -> None:
         if self._hole is not None:
-            fields = {"event": "dropped", "from_seq": self._hole, "to_seq": self._seq}
+            value = event_value("dropped", from_seq=self._hole, to_seq=self._seq)
             self._hole = None
-            self._put("event", json.dumps(fields, separators=(",", ":")).encode(), None, None)
+            self._put("event", value, None, None)
 
     def _put(self, kind: str, value: bytes, url: str | None, symbol: str | None) -> None:
         self._seq += 1

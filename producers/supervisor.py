@@ -11,9 +11,10 @@ from COBY.runtime.metrics import Metrics
 from COBY.utils.exceptions import ExchangeError
 from COBY.utils.logging import get_logger
 from producers.backoff import Backoff
-from producers.connection import Connection, listed
+from producers.connection import Connection
 from producers.connector import SlotConnector
 from producers.publisher import Publisher
+from producers.raw import listed
 
 STATUS_SECONDS = 1.0
 ANSWER_POLL_SECONDS = 0.05

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from COBY.codec import decode
 from COBY.records import NAMES, Record
 from COBY.runtime.reader import Reader, place_of
 from COBY.utils.exceptions import CobyError, ProcessingError
-from sinks.intake import Partition
+from sinks.intake import Partition, headers_of
 from sinks.letters import Letter
 from sinks.rows import Row, rows_of
 from sinks.writer import Item, Step
@@ -38,9 +39,18 @@ class Batch:
         """From where to where each partition moves: (expected, next offset)."""
         self.records = 0
         self.rows = 0
+        self.refused: list[Message] = []
+        """Records of items that the database refused."""
 
     def __bool__(self) -> bool:
         return bool(self.steps)
+
+    def written(self) -> Counter[str]:
+        """Rows by table, without those refused."""
+        refused = {id(message) for message in self.refused}
+        return Counter(
+            row.table.name for item in self.items if id(item.message) not in refused for row in item.rows
+        )
 
     def move(self, partition: Partition, expected: int, next_offset: int) -> None:
         """Take the record before ``next_offset``; ``expected`` counts for the partition's first one only."""
@@ -111,12 +121,6 @@ def decode_as(message: Message, name: str) -> Record:
         text = f"a record of schema {NAMES[type(record)]} in the topic {name}"
         raise ProcessingError("codec.wrong_schema", text, allowed=name)
     return record
-
-
-def headers_of(message: Message) -> list[tuple[str, bytes]]:
-    """The headers as pairs of name and bytes; values that are null are left out."""
-    pairs = message.headers() or []
-    return [(name, value) for name, value in pairs if isinstance(value, bytes)]
 
 
 def _place(message: Message) -> tuple[Partition, int]:

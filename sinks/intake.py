@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
+from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -24,9 +25,10 @@ log = get_logger(__name__)
 class Intake:
     """The consumer of a group, subscribed to topics. One thread uses it."""
 
-    def __init__(self, consumer: Consumer, topics: Sequence[str]) -> None:
-        """``topics``: full names."""
+    def __init__(self, consumer: Consumer, topics: Sequence[str], ahead: int = 500) -> None:
+        """``topics``: full names; ``ahead``: records taken from librdkafka at once."""
         self._consumer = consumer
+        self._ahead = ahead
         self._backlog: deque[Message] = deque()
         self.generation = 0
         self.dealt: list[Partition] = []
@@ -44,14 +46,14 @@ class Intake:
         self.placed = True
         self.commit(offsets)
 
-    def take(self, limit: int, seconds: float) -> list[Message]:
-        """Up to ``limit`` records; none after ``seconds`` without any, or when a rebalance came meanwhile.
+    def next(self, seconds: float) -> Message | None:
+        """The next record; None after ``seconds`` without any, or when a rebalance came meanwhile.
 
         BrokerError `kafka.fatal` when the consumer can't go on.
         """
-        if self._backlog:
-            return [self._backlog.popleft() for _ in range(min(limit, len(self._backlog)))]
-        return self._records(lambda: self._consumer.consume(limit, seconds))
+        if not self._backlog:
+            self._backlog.extend(self._records(lambda: self._consumer.consume(self._ahead, seconds)))
+        return self._backlog.popleft() if self._backlog else None
 
     def wait(self, seconds: float, stopped: Callable[[], bool]) -> None:
         """Let time pass with the partitions paused, as a member of the group; shorter if stopped or rebalanced."""
@@ -120,6 +122,12 @@ class Intake:
         self.dealt, self.placed = [], True
         self.generation += 1
         self._backlog.clear()
+
+
+def headers_of(message: Message) -> list[tuple[str, bytes]]:
+    """The headers as pairs of name and bytes; values that are null are left out."""
+    headers = cast(Iterable[tuple[str, bytes | None]], message.headers() or [])
+    return [(name, value) for name, value in headers if value is not None]
 
 
 def _check_errors(messages: Iterable[Message]) -> None:

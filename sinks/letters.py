@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from typing import NamedTuple, cast
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from confluent_kafka import Message
 
@@ -14,6 +14,7 @@ from COBY.runtime.metrics import Metrics
 from COBY.topics import topic_name
 from COBY.utils.exceptions import BrokerError
 from COBY.utils.logging import get_logger
+from sinks.intake import headers_of
 
 MAX_DETAIL = 1000
 log = get_logger(__name__)
@@ -38,20 +39,24 @@ class DeadLetters:
         self._failure: BrokerError | None = None
         self._producer: GaplessProducer = make_producer(cfg, self._fail)
 
-    def send(self, letters: list[Letter]) -> None:
-        """Deliver all letters. BrokerError when Kafka gives one up, which ends the process: nothing is skipped."""
+    def send(self, letters: Sequence[Letter], stopped: Callable[[], bool]) -> bool:
+        """Deliver all letters; False if told to stop before they were delivered.
+
+        BrokerError when Kafka gives one up: that ends the process, for nothing is skipped unwritten.
+        """
         for letter in letters:
             log.warning(
                 "dead_letter", stage=self._stage, code=letter.code, detail=letter.detail, **_origin(letter)
             )
             self._send(letter)
-        while self._producer.flush(1.0):
-            if self._failure is not None:
-                raise self._failure
+        while self._producer.flush(1.0) and self._failure is None:
+            if stopped():
+                return False
         if self._failure is not None:
             raise self._failure
         for letter in letters:
             self._metrics.dead_letters.labels(self._stage, letter.code).inc()
+        return True
 
     def _send(self, letter: Letter) -> None:
         message = letter.message
@@ -61,12 +66,8 @@ class DeadLetters:
             "detail": letter.detail[:MAX_DETAIL],
             **_origin(letter),
         }
-        headers: list[tuple[str, str | bytes | None]] = [
-            (name, str(value).encode()) for name, value in own.items()
-        ]
-        headers += (
-            message.headers() or []
-        )  # after ours, so that a reader finds ours first; a retry needs these
+        headers = [(name, str(value).encode()) for name, value in own.items()]
+        headers += headers_of(message)  # after ours, so that a reader finds ours first; a retry needs these
         try:
             self._producer.produce(self._topic, message.value(), message.key(), headers)
         except BrokerError as error:

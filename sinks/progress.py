@@ -30,8 +30,12 @@ def read_start(
         with conn.transaction():
             next_offset, positions = _stored(conn, partition, low)
         if next_offset > end:
-            text = f"the database has stored {partition[0]}/{partition[1]} up to {next_offset}, it ends at {end}"
-            allowed = "the topic it was stored from; for a new one another TOPIC_PREFIX or an empty sink_progress"
+            text = (
+                f"the database has stored {partition[0]}/{partition[1]} up to {next_offset}, it ends at {end}"
+            )
+            allowed = (
+                "the topic it was stored from; for a new one another TOPIC_PREFIX or an empty sink_progress"
+            )
             raise StorageError("db.progress_ahead", text, allowed=allowed)
         start.offsets[partition] = next_offset
         start.positions[partition] = positions
@@ -45,7 +49,8 @@ def _stored(conn: Connection, partition: Partition, low: int) -> tuple[int, dict
         [*partition, low],
     )
     row = conn.execute(
-        "SELECT next_offset, positions FROM sink_progress WHERE topic = %s AND partition = %s", list(partition)
+        "SELECT next_offset, positions FROM sink_progress WHERE topic = %s AND partition = %s",
+        list(partition),
     ).fetchone()
     assert row is not None
     return row  # type: ignore[return-value]  # bigint and jsonb, as declared in the migration

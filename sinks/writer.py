@@ -94,17 +94,20 @@ def upsert_rows(cursor: Cursor, table: Table) -> None:
     )
 
 
-def write_items(cursor: Cursor, items: Sequence[Item]) -> dict[str, int]:
-    """Write the rows of all items, table by table; returns rows sent by table name."""
+def write_items(cursor: Cursor, items: Sequence[Item], limit: int) -> dict[str, int]:
+    """Write the rows of all items, table by table, at most ``limit`` at once; returns rows sent by table name."""
     by_table: dict[Table, list[Values]] = {}
     for item in items:
         for row in item.rows:
             by_table.setdefault(row.table, []).append(row.values)
-    return {table.name: write_rows(cursor, table, rows) for table, rows in by_table.items()}
+    return {
+        table.name: sum(write_rows(cursor, table, rows[at : at + limit]) for at in range(0, len(rows), limit))
+        for table, rows in by_table.items()
+    }
 
 
-def move_progress(cursor: Cursor, steps: Sequence[Step]) -> bool:
-    """Compare and set next_offset of all steps; False, and the transaction must not commit, unless all held.
+def move_progress(cursor: Cursor, steps: Sequence[Step]) -> int:
+    """Compare and set next_offset; returns how many steps held. Unless all did, the transaction must not commit.
 
     Done first in a transaction: it locks the rows, so a second writer waits here and then finds itself late.
     """
@@ -121,7 +124,7 @@ def move_progress(cursor: Cursor, steps: Sequence[Step]) -> bool:
             [json.dumps(step.positions) for step in steps],
         ],
     )
-    return cursor.rowcount == len(steps)
+    return cursor.rowcount
 
 
 def is_done(cursor: Cursor, steps: Sequence[Step]) -> bool:
@@ -139,14 +142,14 @@ def is_done(cursor: Cursor, steps: Sequence[Step]) -> bool:
     return row is not None and row[0] == len(steps)
 
 
-def isolate(cursor: Cursor, items: Sequence[Item]) -> list[Fault]:
+def isolate(cursor: Cursor, items: Sequence[Item], limit: int) -> list[Fault]:
     """Write what can be written, halving around what can't; returns the records the database refuses.
 
     A record is written whole or not at all. Errors that no row is to blame for are raised.
     """
     try:
         with cursor.connection.transaction():  # a savepoint
-            write_items(cursor, items)
+            write_items(cursor, items, limit)
         return []
     except psycopg.Error as error:
         if not is_row_fault(error):
@@ -154,7 +157,7 @@ def isolate(cursor: Cursor, items: Sequence[Item]) -> list[Fault]:
         if len(items) == 1:
             return [Fault(items[0].message, error)]
     half = len(items) // 2
-    return isolate(cursor, items[:half]) + isolate(cursor, items[half:])
+    return isolate(cursor, items[:half], limit) + isolate(cursor, items[half:], limit)
 
 
 def another_writer(steps: Sequence[Step]) -> StorageError:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import faust
 from faust.auth import SASLCredentials, SSLCredentials
+from faust.streams import Stream
 from faust.types import AppT, EventT, StreamT
 from faust.types.tuples import Message
 from mode.supervisors import CrashingSupervisor
@@ -26,13 +27,13 @@ NormalizeFactory = Callable[[str, int], Task]
 AggregateFactory = Callable[[int], Task]
 
 
-class ChunkSchema(faust.Schema):
+class ChunkSchema(faust.Schema[Any, Any]):
     """Hands a chunk on as it is: the codecs are for bytes, and Faust's own look for its models within lists."""
 
     def compile(self, app: AppT, **_handlers: Any) -> Any:
         """The function that turns a message into an event."""
 
-        async def decode(message: Message, *, propagate: bool = False) -> EventT:  # noqa: ARG001  # Faust passes it
+        async def decode(message: Message, *, propagate: bool = False) -> EventT[Any]:  # noqa: ARG001  # Faust passes it
             return app.create_event(message.key, message.value, {}, message)
 
         return decode
@@ -102,7 +103,7 @@ def make_app(cfg: Config, worker: Worker, topics: list[str]) -> App:
 
 def _add_agent(app: App, worker: Worker, topic: str) -> None:
     async def agent(stream: StreamT[Any]) -> None:
-        async for event in stream.noack().events():
+        async for event in cast(Stream[Any], stream).noack().events():
             await worker.take(event)
 
     app.agent(app.topic(topic, schema=ChunkSchema()), name=topic, concurrency=1)(agent)

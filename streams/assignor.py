@@ -43,7 +43,9 @@ class ModuloAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
     ) -> dict[str, ConsumerProtocolMemberAssignment]:
         """See AbstractPartitionAssignor; called on the member that leads the group."""
         topics = {member: metadata.subscription for member, metadata in members.items()}
-        known = {topic: cluster.partitions_for_topic(topic) or () for names in topics.values() for topic in names}
+        known = {
+            topic: cluster.partitions_for_topic(topic) or () for names in topics.values() for topic in names
+        }
         return {
             member: ConsumerProtocolMemberAssignment(cls.version, sorted(own.items()), b"")
             for member, own in assign(known, topics).items()

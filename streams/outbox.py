@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from COBY.runtime.kafka import GaplessProducer
 from COBY.runtime.metrics import Metrics
 from COBY.stage import Output
 from COBY.topics import TOPICS, topic_name
+from COBY.utils.exceptions import BrokerError
 
 POLL_SECONDS = 0.01
 
@@ -41,25 +43,35 @@ class Outbox:
         self._producer = producer
         self._metrics = metrics
         self._topics = {name: topic_name(prefix, name) for name in TOPICS if name != "raw"}
-        self.open_batches = 0
+        self._open: Counter[str] = Counter()
+
+    @property
+    def open_batches(self) -> int:
+        """Chunks whose outputs are not all confirmed."""
+        return self._open.total()
+
+    def open_batches_by_stage(self) -> dict[str, int]:
+        """The same by stage."""
+        return dict(self._open)
 
     async def send(self, stage: str, outputs: Sequence[Output], done: Done) -> None:
         """Queue outputs in order, waiting while the queue is full; ``done`` is called when all are confirmed."""
         if not outputs:
             done()
             return
-        self.open_batches += 1
-        batch = Batch(len(outputs), lambda: self._close(done))
+        self._open[stage] += 1
+        batch = Batch(len(outputs), lambda: self._close(stage, done))
         for output in outputs:
             await self._queue(output, batch)
             self._metrics.outputs.labels(stage, output.topic).inc()
         self._producer.poll(0)
 
-    async def serve(self) -> None:
-        """Serve confirmations for ever."""
-        while True:
+    async def serve(self, failures: Sequence[BrokerError]) -> None:
+        """Serve confirmations, until there is a failure: raises the first."""
+        while not failures:
             self._producer.poll(0)
             await asyncio.sleep(POLL_SECONDS)
+        raise failures[0]
 
     async def drain(self) -> None:
         """Wait until every batch is confirmed."""
@@ -67,8 +79,8 @@ class Outbox:
             self._producer.poll(0)
             await asyncio.sleep(POLL_SECONDS)
 
-    def _close(self, done: Done) -> None:
-        self.open_batches -= 1
+    def _close(self, stage: str, done: Done) -> None:
+        self._open[stage] -= 1
         done()
 
     async def _queue(self, output: Output, batch: Batch) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any, Protocol, cast
 
 import aiokafka
 from aiokafka.errors import IllegalStateError, KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth, ensure_aiokafka_TP, server_list
-from faust.types import TP, ConsumerMessage
+from faust.types import TP, ConsumerMessage, Message
 from faust.types.tuples import ack_lock
 
 from COBY.utils.logging import get_logger
@@ -100,6 +100,10 @@ class Consumer(driver.Consumer):
         self._seeking = asyncio.Lock()
         self._held_since: float | None = None
 
+    @property
+    def _positions(self) -> Positions:
+        return cast(Positions, self.app.positions)  # type: ignore[attr-defined]  # see app.App
+
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
@@ -108,7 +112,7 @@ class Consumer(driver.Consumer):
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Fetch once, then yield every chunk that may be delivered, oldest first."""
         if not self.flow_active:
-            await self.wait(self.can_resume_flow)
+            await self._flow()
         await self._fetch(timeout)
         while self.flow_active and (found := self._queue.pop(self._behind())) is not None:
             self._held_since = None
@@ -128,18 +132,23 @@ class Consumer(driver.Consumer):
         if epoch != self.epoch:
             # Positions changed in between, and whether before or after these records were taken can't be known.
             if fetched:
-                await self.wait(self.can_resume_flow)
+                await self._flow()
                 await self._seek_again()
             return
         for tp, records in fetched.items():
             self._queue.add(TP(*tp), records)
             self._read_to[TP(*tp)] = records[-1].offset + 1
 
+    async def _flow(self) -> None:
+        """Wait while Faust stops the flow: during rebalances."""
+        await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # mode takes asyncio's events as well
+
     async def _seek_again(self) -> None:
         try:
             await self.perform_seek()
         except IllegalStateError as error:
-            log.info("seek_overtaken", error=repr(error))  # the rebalance that lost us the partition will seek
+            # The rebalance that lost us the partition will seek.
+            log.info("seek_overtaken", error=repr(error))
 
     def _behind(self) -> list[TP]:
         """Partitions that have records which are not fetched yet."""
@@ -153,8 +162,8 @@ class Consumer(driver.Consumer):
     def _lags(self, tp: TP) -> bool:
         try:
             end = self.highwater(tp)
-        except IllegalStateError:
-            return False  # lost this moment
+        except (AssertionError, AttributeError):
+            return False  # the thread has just lost it: aiokafka asserts and has no state of it
         return end is None or self._read_to.get(tp, 0) < end
 
     def _message(self, chunk: Chunk) -> ConsumerMessage:
@@ -177,20 +186,21 @@ class Consumer(driver.Consumer):
 
     # --- acks and commits ------------------------------------------------------------------------------------------
 
-    def ack(self, message: ConsumerMessage) -> bool:
+    def ack(self, message: Message) -> bool:
         """A chunk is done: its outputs are delivered."""
+        chunk = cast(Chunk, message.value)
         with ack_lock:
             if message.acked:
                 return False
             message.acked = True
             self._unacked_messages.discard(message)
-            if message.value.epoch == self.epoch:
-                self._ledger.ack(message.tp, message.offset)
+            if chunk.epoch == self.epoch:
+                self._ledger.ack(chunk.tp, chunk.last_offset)
                 self._n_acked += 1
             return True
 
-    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterable[TP]:
-        return [tp for tp in self._ledger.partitions() if not topics or tp in topics or tp.topic in topics]
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        return (tp for tp in self._ledger.partitions() if not topics or tp in topics or tp.topic in topics)
 
     def _new_offset(self, tp: TP) -> int | None:
         """The end of the acked prefix of delivered chunks."""
@@ -217,7 +227,7 @@ class Consumer(driver.Consumer):
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """As Faust, which then has `perform_seek` called unless nothing is assigned."""
-        self.app.positions.keep(assigned)
+        self._positions.keep(assigned)
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:
@@ -233,7 +243,7 @@ class Consumer(driver.Consumer):
         if not assigned:
             return {}
         oldest, ends = await self.earliest_offsets(*assigned), await self.highwaters(*assigned)
-        offsets = await self.app.positions.start_offsets({tp: (oldest[tp], ends[tp]) for tp in assigned})
+        offsets = await self._positions.start_offsets({tp: (oldest[tp], ends[tp]) for tp in assigned})
         self._read_to.update(offsets)
         await self.seek_wait(offsets)
         return offsets

@@ -9,16 +9,19 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from faust.types import TP, EventT
 
 from COBY.runtime.metrics import Metrics
 from COBY.stage import Output, Task
-from COBY.utils.exceptions import BrokerError, CobyError
+from COBY.utils.exceptions import BrokerError
 from COBY.utils.logging import get_logger
 from streams.chunks import Chunk, Records
 from streams.outbox import Outbox
+
+if TYPE_CHECKING:
+    from streams.transport import Consumer
 
 log = get_logger(__name__)
 
@@ -31,7 +34,7 @@ class Source(NamedTuple):
     make_task: Callable[[int], Task]
 
 
-class TaskFailed(Exception):
+class TaskFailedError(Exception):
     """A task raised: a bug. The process has to end, and the chunk stays unacked."""
 
 
@@ -89,7 +92,7 @@ class Worker:
     async def _start(self, tp: TP, oldest: int, end: int) -> int:
         reader = self.readers.get(tp)
         if reader is not None and reader.next_offset > end:
-            log.error("topic_restarted", topic=tp.topic, partition=tp.partition, next=reader.next_offset, end=end)
+            log.error("topic_made_anew", **_where(tp), next=reader.next_offset, end=end)
             self.drop(tp)
             reader = None
         if reader is None:
@@ -106,19 +109,19 @@ class Worker:
 
     # --- chunks ----------------------------------------------------------------------------------------------------
 
-    async def take(self, event: EventT) -> None:
+    async def take(self, event: EventT[Any]) -> None:
         """One chunk: through its task, outputs queued for Kafka; acked once Kafka has confirmed them all."""
-        chunk: Chunk = event.value
-        consumer = event.app.consumer
+        chunk, consumer = cast(Chunk, event.value), cast("Consumer", event.app.consumer)
         reader = self.readers.get(chunk.tp)
         if self._stopping or reader is None or chunk.epoch != consumer.epoch:
             return  # it comes again, to whoever reads the partition then
         records = [record for record in chunk.records if record.offset >= reader.next_offset]
-        if records and not self._continues(reader, records) and not await self._mend(chunk, reader, records, consumer):
-            return
-        outputs = self._process(chunk.tp, reader, records) if records else []
-        if outputs is not None:
-            await self._outbox.send(reader.source.stage, outputs, event.ack)
+        if not records:
+            event.ack()
+        elif self._continues(reader, records) or await self._mend(chunk, reader, records, consumer):
+            outputs = self._process(chunk.tp, reader, records)
+            if outputs is not None:
+                await self._outbox.send(reader.source.stage, outputs, event.ack)
 
     def _process(self, tp: TP, reader: Reader, records: Records) -> list[Output] | None:
         stage, started = reader.source.stage, time.perf_counter()
@@ -126,11 +129,11 @@ class Worker:
             outputs = reader.task.process(records)
             reader.next_offset = records[-1].offset + 1
             if reader.task.next_offset != reader.next_offset:
-                raise AssertionError(f"the task stands at {reader.task.next_offset}, not {reader.next_offset}")
+                raise AssertionError(f"the task is at {reader.task.next_offset}, not {reader.next_offset}")
         except Exception as error:
-            where = {"topic": tp.topic, "partition": tp.partition}
-            log.critical("task_failed", **where, first=records[0].offset, last=records[-1].offset, exc_info=True)
-            self.fail(TaskFailed(f"{tp.topic}/{tp.partition} at {records[0].offset}: {error!r}"))
+            place = {"first": records[0].offset, "last": records[-1].offset}
+            log.critical("task_failed", **_where(tp), **place, exc_info=True)
+            self.fail(TaskFailedError(f"{tp.topic}/{tp.partition} at {records[0].offset}: {error!r}"))
             return None
         self._metrics.batch_seconds.labels(stage).observe(time.perf_counter() - started)
         self._metrics.records.labels(stage).inc(len(records))
@@ -146,7 +149,7 @@ class Worker:
     async def _mend(self, chunk: Chunk, reader: Reader, records: Records, consumer: Consumer) -> bool:
         """Records are missing. True: retention took them, the task goes on; else it starts again from its start."""
         first, last, expected = records[0].offset, records[-1].offset, reader.next_offset
-        where = {"topic": chunk.tp.topic, "partition": chunk.tp.partition, "expected": expected, "first": first}
+        where = {**_where(chunk.tp), "expected": expected, "first": first}
         if last - first + 1 == len(records):
             if first > reader.oldest:
                 reader.oldest = (await consumer.earliest_offsets(chunk.tp))[chunk.tp]
@@ -156,8 +159,9 @@ class Worker:
                 log.warning("records_gone", **where)
                 return True
         if self._holes.get(chunk.tp) == (expected, first):
-            message = f"offsets {expected} to {first - 1} of {chunk.tp.topic}/{chunk.tp.partition} can't be read"
-            self.fail(BrokerError("kafka.hole", message, allowed="a topic neither compacted nor transactional"))
+            message = f"some offsets from {expected} to {last} can't be read"
+            where_text, allowed = "{topic}/{partition}".format(**where), "a topic without compaction"
+            self.fail(BrokerError("kafka.hole", message, where=where_text, allowed=allowed))
             return False
         log.error("hole", **where)
         self._holes[chunk.tp] = (expected, first)
@@ -176,3 +180,7 @@ class Worker:
     def stop(self) -> None:
         """Take no more chunks."""
         self._stopping = True
+
+
+def _where(tp: TP) -> dict[str, Any]:
+    return {"topic": tp.topic, "partition": tp.partition}

@@ -6,6 +6,7 @@ database, topic_prefix, redis_clean: fresh per test.
 
 import os
 import secrets
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,11 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 __all__ = ["Database", "KafkaServer", "LocalServers", "RedisServer", "Servers", "TimescaleServer"]
 
 
+def pytest_configure() -> None:
+    """A SIGTERM ends the tests as Ctrl-C does: with what they started taken down."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def pytest_report_header() -> str:
     """Which servers the tests meet."""
     return f"servers: {servers(Path()).versions()}"
@@ -37,7 +43,13 @@ def pytest_report_header() -> str:
 @pytest.fixture(scope="session")
 def server_source() -> Iterator[Servers]:
     """Where this session's servers come from; a short path, for sockets have short names."""
-    folder = Path(tempfile.mkdtemp(prefix="coby-test-"))
+    place = Path(tempfile.gettempdir())
+    for left in place.glob(
+        "coby-test-*-*"
+    ):  # of a session that was killed: its servers are gone, its data not
+        if not Path("/proc", left.name.split("-")[2]).exists():
+            remove_tree(left)
+    folder = Path(tempfile.mkdtemp(prefix=f"coby-test-{os.getpid()}-", dir=place))
     yield servers(folder)
     remove_tree(folder)
 

@@ -12,7 +12,7 @@ from deploy.local import ports
 from tests.servers import KafkaServer, RedisServer, Servers, TimescaleServer
 
 KAFKA_IMAGE = "apache/kafka:4.1.1"
-TIMESCALE_IMAGE = "timescale/timescaledb:2.21.3-pg17"
+TIMESCALE_IMAGE = "timescale/timescaledb:2.19.3-pg17"
 REDIS_IMAGE = "redis:7.2-alpine"
 
 

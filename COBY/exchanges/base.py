@@ -1,4 +1,4 @@
-"""The contract of an exchange: a connection is a value. Bytes in, lists of events and commands out; no socket, no clock.
+"""The contract of an exchange: a connection is a value. Bytes in, lists of events and commands out; no socket.
 
 An exchange file offers ``EXCHANGE``, an object of the protocol `Exchange`, in two halves:
 
@@ -50,7 +50,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
 
 
 class Delta(msgspec.Struct, frozen=True, tag="delta"):
-    """Changes of a book that continue its proven sequence (the decoder has checked it). ``first_id`` … ``sequence_id``."""
+    """Changes ``first_id`` … ``sequence_id`` of a book, which continue its proven sequence: the decoder checked."""
 
     symbol: str
     bids: Levels
@@ -92,7 +92,7 @@ class Rejected(Event, frozen=True, gc=False):
 
 
 class Notice(Event, frozen=True, gc=False):
-    """Something the exchange said of itself, as an acknowledgement or farewell; written as a status by ``coby decode``."""
+    """Something the exchange said of itself, as a farewell; written as a status by ``coby decode``."""
 
     state: str
     detail: str

@@ -264,7 +264,11 @@ class BinanceSession:
     def resync(self, symbol: str, reason: str) -> list[Command]:
         """See `Session.resync`: the connection is kept, the snapshot fetched anew."""
         # REST lags the stream: one that was too old is asked for again a little later.
-        return [self._fetch(symbol, 0.5 if reason == "snapshot_too_old" else 0.0)] if symbol in self._names else []
+        return (
+            [self._fetch(symbol, 0.5 if reason == "snapshot_too_old" else 0.0)]
+            if symbol in self._names
+            else []
+        )
 
     def _fetch(self, symbol: str, delay_seconds: float = 0.0) -> Fetch:
         query = f"symbol={self._names[symbol]}&limit={SNAPSHOT_LEVELS}"

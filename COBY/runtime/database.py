@@ -53,13 +53,13 @@ def connect(cfg: Config, *, autocommit: bool = True) -> Connection:
 def make_pool(
     cfg: Config, *, max_size: int = 2, configure: Callable[[Connection], None] | None = None
 ) -> Pool:
-    """A pool that makes connections when asked for; open at once, close it.
+    """A pool that makes connections, in autocommit mode, when asked for; open at once, close it.
 
     ``pool.connection()`` raises PoolTimeout, a passing error, after five seconds without a connection.
     """
     return ConnectionPool(
         cfg.get_database_url(),
-        kwargs=connection_settings(),
+        kwargs=connection_settings() | {"autocommit": True},
         min_size=0,
         max_size=max_size,
         configure=configure,

@@ -14,9 +14,13 @@ from COBY.runtime.files import reading_lines
 
 
 @click.command()
-@click.option("--exchange", required=True, type=click.Choice(names()), help="Whose frames the recording holds.")
+@click.option(
+    "--exchange", required=True, type=click.Choice(names()), help="Whose frames the recording holds."
+)
 @click.option("--deltas", is_flag=True, help="Show every proven update of a book too.")
-@click.option("--books", type=click.IntRange(1, 10_000), metavar="N", help="After every update, the best N levels.")
+@click.option(
+    "--books", type=click.IntRange(1, 10_000), metavar="N", help="After every update, the best N levels."
+)
 @click.argument("file", default="-")
 def decode(exchange: str, deltas: bool, books: int | None, file: str) -> None:
     """Turn a recording (FILE, .gz is opened, - is standard input) into events: trades, gaps, rejected frames.

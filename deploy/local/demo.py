@@ -24,6 +24,7 @@ from confluent_kafka import KafkaException
 
 from COBY.config import Config, load_config
 from COBY.runtime.kafka import apply_topics
+from COBY.topics import topic_name
 from COBY.utils.exceptions import CobyError
 from deploy.local import demo_facts as facts
 from deploy.local import fetch
@@ -79,23 +80,33 @@ class Demo:
         return f"{rate:6.0f} frames/s | books {books} | lag {behind} | heatmaps {shown} old"
 
 
-def promises(demo: Demo) -> Iterator[Promise]:
-    """The summary. The market has been stopped; the clock goes on."""
+def running_promises(demo: Demo) -> Iterator[Promise]:
+    """What must hold while everything still runs; the market has been stopped, the clock goes on."""
+    config = demo.config
+    ages = {symbol: facts.heatmap_age_seconds(config, symbol) for symbol in config.symbols}
+    shown = ", ".join(f"{symbol} {'none' if age is None else f'{age:.2f} s'}" for symbol, age in ages.items())
+    fresh = all(age is not None and age < FRESH_SECONDS for age in ages.values())
+    yield Promise(f"newest heatmap of each symbol younger than {FRESH_SECONDS:.0f} s", fresh, shown)
+    yield _books_live(demo)
+    gaps = facts.stored(config).gaps
+    letters = len(facts.read_all(config, topic_name(config.topic_prefix, "dlq")))
+    yield Promise("no gap, no dead letter", gaps == letters == 0, f"{gaps} gaps, {letters} dead letters")
+    yield _undisturbed(demo)
+
+
+def count_promises(demo: Demo) -> Iterator[Promise]:
+    """Counts of different places; clock and producers have been stopped, so that they can come to rest."""
     config = demo.config
     said = facts.sent(demo.simulator_url or "")
     raw, done, rows = facts.raw_counts(config), demo.frames(), facts.stored(config)
     yield Promise(
         "frames sent = raw records = frames normalized",
-        said.frames + said.rest_bodies == raw["ws"] + raw["http"] == done and said.frames > 0,
+        0 < said.frames + said.rest_bodies == raw["ws"] + raw["http"] == done,
         f"{said.frames + said.rest_bodies} = {raw['ws'] + raw['http']} = {done:.0f}",
     )
-    ages = {symbol: facts.heatmap_age_seconds(config, symbol) for symbol in config.symbols}
-    shown = ", ".join(f"{symbol} {'none' if age is None else f'{age:.2f} s'}" for symbol, age in ages.items())
-    fresh = all(age is not None and age < FRESH_SECONDS for age in ages.values())
-    yield Promise(f"newest heatmap of each symbol younger than {FRESH_SECONDS:.0f} s", fresh, shown)
     yield Promise(
         "rows in trade_events = distinct trades sent",
-        rows.trades == said.trades > 0,
+        0 < rows.trades == said.trades,
         f"{rows.trades} = {said.trades}",
     )
     yield Promise(
@@ -103,11 +114,7 @@ def promises(demo: Demo) -> Iterator[Promise]:
         rows.candle_volume == rows.trade_size == said.trade_size,
         f"{rows.candle_volume} = {rows.trade_size} = {said.trade_size}",
     )
-    yield _books_live(demo)
-    letters = len(facts.read_all(config, f"{config.topic_prefix}.dlq.v1"))
-    yield Promise("no gap, no dead letter", rows.gaps == 0 and letters == 0, f"{rows.gaps} gaps, {letters} letters")
     yield Promise("lag 0", (behind := facts.lag(config)) == 0, f"{behind} records")
-    yield _undisturbed(demo)
 
 
 def _books_live(demo: Demo) -> Promise:
@@ -124,28 +131,42 @@ def _undisturbed(demo: Demo) -> Promise:
         for name, state in states.items()
         if state.restarts or state.state != "RUNNING"
     ]
-    return Promise("every program ran through", not odd and bool(states), "; ".join(odd) or f"{len(states)} programs")
+    return Promise(
+        "every program ran through", not odd and bool(states), "; ".join(odd) or f"{len(states)} programs"
+    )
 
 
 def drain(demo: Demo) -> None:
     """Stop the market and wait until what it sent has come through (or DRAIN_SECONDS are over)."""
     facts.ask(f"{demo.simulator_url}/_sim/stop", post=True)
-    end, before, quiet_since = time.monotonic() + DRAIN_SECONDS, -1, time.monotonic()
+    before, since = -1, time.monotonic()
+
+    def settled() -> bool:
+        nonlocal before, since
+        if (done := facts.stored(demo.config).trades) != before:
+            before, since = done, time.monotonic()
+        return time.monotonic() - since > SETTLE_SECONDS
+
+    _wait(settled)
+
+
+def come_to_rest(demo: Demo) -> None:
+    """Stop what makes new records, so that lag can reach 0."""
+    for name in demo.programs.table:
+        if name == "clock" or name.startswith("producer-"):
+            demo.programs.stop(name)
+    _wait(lambda: facts.lag(demo.config) == 0)
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + DRAIN_SECONDS
     while time.monotonic() < end:
-        time.sleep(0.5)
         try:
-            done = facts.stored(demo.config).trades
-            if done != before or int(demo.frames()) == 0:
-                before, quiet_since = done, time.monotonic()
-            if time.monotonic() - quiet_since > SETTLE_SECONDS and _lag_passes_zero(demo):
+            if condition():
                 return
         except TROUBLE:
-            continue
-
-
-def _lag_passes_zero(demo: Demo) -> bool:
-    """Ticks never stop, so lag is 0 only between two of them: look a few times."""
-    return any(facts.lag(demo.config) == 0 or time.sleep(0.05) for _ in range(20))
+            pass  # a part that is down shows in the summary
+        time.sleep(0.5)
 
 
 def watch(demo: Demo, seconds: float | None) -> None:
@@ -162,7 +183,9 @@ def summary(demo: Demo, tell: Callable[[str], None] = click.echo) -> bool:
     """Print the promises; whether all hold."""
     try:
         drain(demo)
-        lines = list(promises(demo))
+        lines = list(running_promises(demo))
+        come_to_rest(demo)
+        lines += count_promises(demo)
     except TROUBLE as error:
         tell(f"FAIL the summary could not be made: {error}")
         return False
@@ -202,10 +225,16 @@ def _start(stack: ExitStack, folder: Path, live: bool, rate: int) -> Demo:
 
 
 @click.command()
-@click.option("--for", "seconds", type=click.FloatRange(min=5), help="End after so many seconds, with a summary.")
+@click.option(
+    "--for", "seconds", type=click.FloatRange(min=5), help="End after so many seconds, with a summary."
+)
 @click.option("--live", is_flag=True, help="The real exchanges instead of the simulated ones.")
-@click.option("--rate", type=click.IntRange(1, 20_000), default=500, show_default=True, help="Frames a second.")
-@click.option("--folder", type=click.Path(path_type=Path), default=FOLDER, help="Data and logs (emptied first).")
+@click.option(
+    "--rate", type=click.IntRange(1, 20_000), default=500, show_default=True, help="Frames a second."
+)
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default=FOLDER, help="Data and logs (emptied first)."
+)
 def main(seconds: float | None, live: bool, rate: int, folder: Path) -> None:
     """The whole system on this machine.
 

@@ -70,14 +70,18 @@ def read_all(config: Config, topic: str) -> list[Any]:
     consumer = Consumer(settings)
     try:
         partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        ends = {number: consumer.get_watermark_offsets(TopicPartition(topic, number))[1] for number in partitions}
+        ends = {
+            number: consumer.get_watermark_offsets(TopicPartition(topic, number))[1] for number in partitions
+        }
         consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
         messages: list[Any] = []
         while len(messages) < sum(ends.values()):
             batch = consumer.consume(5_000, timeout=5)
             if not batch:
                 break
-            messages += [message for message in batch if message.offset() < ends[message.partition()]]
+            messages += [
+                message for message in batch if (message.offset() or 0) < ends[message.partition() or 0]
+            ]
         return messages
     finally:
         consumer.close()
@@ -97,9 +101,7 @@ def stored(config: Config) -> Stored:
     """Counts and sums of the tables; candles: the last revision of the one-second ones."""
     with psycopg.connect(config.get_database_url(), connect_timeout=5) as connection:
         trades, size = _row(connection, "SELECT count(*), coalesce(sum(size), 0) FROM trade_events")
-        (volume,) = _row(
-            connection, "SELECT coalesce(sum(volume), 0) FROM ohlcv_data WHERE timeframe = '1s'"
-        )
+        (volume,) = _row(connection, "SELECT coalesce(sum(volume), 0) FROM ohlcv_data WHERE timeframe = '1s'")
         (gaps,) = _row(connection, "SELECT count(*) FROM gaps")
     return Stored(trades, size, volume, gaps)
 
@@ -147,5 +149,7 @@ def book_states(config: Config) -> dict[tuple[str, str], str]:
             for symbol in config.symbols:
                 found: Any = client.get(f"{config.topic_prefix}:latest:book:{symbol}:{exchange}")
                 book = {} if found is None else json.loads(found)
-                states[exchange, symbol] = "live" if book.get("live") else str(book.get("reason", "no tick yet"))
+                states[exchange, symbol] = (
+                    "live" if book.get("live") else str(book.get("reason", "no tick yet"))
+                )
     return states

@@ -111,7 +111,10 @@ class Programs:
         command = [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(self.config)]
         tied = dies_with_parent(command, None if self.detached else signal.SIGTERM)
         output = self.logs / "supervisord.out"
-        spawn(tied, output, mark=self.mark, env={**os.environ, **self.env}, cwd=ROOT).save(self.note)
+        # LOG_FILE: their output is kept (and rotated) here; no second copy unless somebody asks for it.
+        spawn(tied, output, mark=self.mark, env={"LOG_FILE": "-", **os.environ, **self.env}, cwd=ROOT).save(
+            self.note
+        )
         self._wait_answer(output)
 
     def _wait_answer(self, output: Path, seconds: float = 20.0) -> None:

@@ -5,7 +5,7 @@ decimal.Decimal, as plainly as it can: lists are sorted whenever an order is wan
 can be computed anew. Sources of truth: DESIGN.md, EXCHANGES.md and the `doc` sentences of schemas/*.avsc. Where those
 leave a choice, the line says which one was taken (`Choice:`).
 
-    compute(records, Settings(...)) -> {"trade": [...], "book": [...], "heatmap": [...], "consolidated": [...], "ohlcv": [...]}
+    run.compute(records, Settings(...)) -> {topic: [record, …]}, topics: trade, book, heatmap, consolidated, ohlcv
 
 Records and results are plain dicts; prices, sizes and ratios are Decimals, times ints of microseconds.
 Not computed: gap and quality records, dead letters, resync requests.

@@ -4,6 +4,7 @@ import json
 from collections import deque
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from urllib.parse import parse_qs, urlsplit
 
 from tests.reference.decimals import not_negative, positive
@@ -158,7 +159,7 @@ class Book:
         later = [depth for depth in self.updates if depth.last > snapshot.last]
         if later and later[0].first > snapshot.last + 1:
             return
-        if any(after.first != before.last + 1 for before, after in zip(later, later[1:], strict=False)):
+        if any(after.first != before.last + 1 for before, after in pairwise(later)):
             return
         self.bids = {price: size for price, size in snapshot.bids if size != 0}
         self.asks = {price: size for price, size in snapshot.asks if size != 0}
@@ -178,4 +179,5 @@ class Book:
 
 def is_limited(levels: Levels, limit: int | None) -> bool:
     """Whether the exchange cut this side of a snapshot."""
-    return len(levels) >= LIMITED_FROM_LEVELS or (limit is not None and len(levels) > 0 and len(levels) >= limit)
+    asked_for = limit is not None and 0 < limit <= len(levels)
+    return len(levels) >= LIMITED_FROM_LEVELS or asked_for

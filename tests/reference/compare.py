@@ -1,4 +1,4 @@
-"""Hold the reference's dicts against what the topics hold, read by plain fastavro: differences as text, with their path."""
+"""Hold the reference's dicts against what the topics hold, read by plain fastavro: differences as text."""
 
 import io
 import json

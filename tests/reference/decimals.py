@@ -32,7 +32,9 @@ def imbalance(bid_volume: Decimal, ask_volume: Decimal) -> Decimal | None:
     return ratio(bid_volume - ask_volume, bid_volume + ask_volume)
 
 
-def mid_and_spread(best_bid: Decimal | None, best_ask: Decimal | None) -> tuple[Decimal | None, Decimal | None]:
+def mid_and_spread(
+    best_bid: Decimal | None, best_ask: Decimal | None
+) -> tuple[Decimal | None, Decimal | None]:
     """((bid + ask) / 2, ask - bid); None, None where a side is empty."""
     if best_bid is None or best_ask is None:
         return None, None

@@ -3,7 +3,15 @@
 from decimal import Decimal
 
 from tests.reference.book_tick import depth_range
-from tests.reference.decimals import STEP, bucket_of, edge_at_or_above, imbalance, mid_and_spread, ratio, total
+from tests.reference.decimals import (
+    STEP,
+    bucket_of,
+    edge_at_or_above,
+    imbalance,
+    mid_and_spread,
+    ratio,
+    total,
+)
 from tests.reference.settings import Settings
 
 TOP_LEVELS = 50
@@ -55,7 +63,9 @@ def heatmap(symbol: str, tick_us: int, records: dict[str, dict], settings: Setti
         "data": data,
         "covered_low": covered_low,
         "covered_high": covered_high,
-        "exchanges": [{name: record[name] for name in ("exchange", "covered_low", "covered_high")} for record in live],
+        "exchanges": [
+            {name: record[name] for name in ("exchange", "covered_low", "covered_high")} for record in live
+        ],
         "missing": missing(records, settings.exchanges),
     }
 
@@ -77,15 +87,27 @@ def cells(live: list[dict], side: str, limits: tuple[Decimal, Decimal] | None) -
             if limits[0] <= bucket["price"] <= limits[1]:
                 volumes.setdefault(bucket["price"], []).append(bucket["volume"])
     return [
-        {"price": price, "volume": total(parts), "intensity": None, "side": side, "exchange_count": len(parts)}
+        {
+            "price": price,
+            "volume": total(parts),
+            "intensity": None,
+            "side": side,
+            "exchange_count": len(parts),
+        }
         for price, parts in volumes.items()
     ]
 
 
 def covered_range(live: list[dict], size: Decimal, below: tuple | None, above: tuple | None) -> tuple:
     """(low, high): where an empty cell means zero at every exchange. Choice: no bound at all gives null."""
-    lows = [edge_at_or_above(record["covered_low"], size) for record in live if record["covered_low"] is not None]
-    highs = [bucket_of(record["covered_high"] + STEP, size) for record in live if record["covered_high"] is not None]
+    lows = [
+        edge_at_or_above(record["covered_low"], size) for record in live if record["covered_low"] is not None
+    ]
+    highs = [
+        bucket_of(record["covered_high"] + STEP, size)
+        for record in live
+        if record["covered_high"] is not None
+    ]
     if below is not None:
         lows.append(below[0])
     if above is not None:
@@ -93,7 +115,9 @@ def covered_range(live: list[dict], size: Decimal, below: tuple | None, above: t
     return max(lows, default=None), min(highs, default=None)
 
 
-def consolidated(symbol: str, tick_us: int, records: dict[str, dict], of_heatmap: dict, settings: Settings) -> dict:
+def consolidated(
+    symbol: str, tick_us: int, records: dict[str, dict], of_heatmap: dict, settings: Settings
+) -> dict:
     """The books of all exchanges as one; `bucketed` is about the cells of the same tick's heatmap."""
     live = live_records(records)
     bids = sorted(merged_levels(live, "bids"), key=lambda level: -level["price"])[:TOP_LEVELS]
@@ -101,7 +125,8 @@ def consolidated(symbol: str, tick_us: int, records: dict[str, dict], of_heatmap
     best_bid, best_ask = (side[0]["price"] if side else None for side in (bids, asks))
     mid, spread = mid_and_spread(best_bid, best_ask)
     cell_volumes = {
-        side: total(cell["volume"] for cell in of_heatmap["data"] if cell["side"] == side) for side in ("bid", "ask")
+        side: total(cell["volume"] for cell in of_heatmap["data"] if cell["side"] == side)
+        for side in ("bid", "ask")
     }
     return {
         "symbol": symbol,

@@ -31,11 +31,11 @@ class Settings:
 
     def slots_in(self, exchange: str, partition: int) -> dict[str, tuple[str, ...]]:
         """The slots whose key falls into this partition of the exchange's raw topic."""
-        found = {}
-        for slot, symbols in self.slots_of(exchange).items():
-            if partition_of(slot.encode(), self.raw_partitions) == partition:
-                found[slot] = symbols
-        return found
+        return {
+            slot: symbols
+            for slot, symbols in self.slots_of(exchange).items()
+            if partition_of(slot.encode(), self.raw_partitions) == partition
+        }
 
     def symbols_by_exchange_symbol(self, exchange: str) -> dict[str, str]:
         """The exchange's name -> symbol."""

@@ -1,0 +1,66 @@
+"""Records as JSON: decimals as strings with 8 decimals, times as RFC 3339 in UTC with microseconds. Pure.
+
+What is a decimal or a time is read from the Avro schema, so a new field needs nothing here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from COBY.records import NAMES, Record
+from COBY.text import decimal_text
+from COBY.utils.intervals import format_us
+from schemas import schema_text
+
+Form = Callable[[Any], Any]
+
+
+def plain(record: Record) -> dict[str, Any]:
+    """The record as JSON-ready data, fields in the order of the schema.
+
+    ValidationError `time.invalid` for a time outside the years 1 to 9999.
+    """
+    form: dict[str, Any] = _form_of(NAMES[type(record)])(record)
+    return form
+
+
+@cache
+def _form_of(name: str) -> Form:
+    return _compile(json.loads(schema_text(name)), {})
+
+
+def _compile(schema: Any, named: dict[str, Form]) -> Form:
+    if isinstance(schema, list):  # the only unions are ["null", type]
+        return _optional(_compile(schema[1], named))
+    if isinstance(schema, str):
+        return named.get(schema, _same)
+    if schema["type"] == "record":
+        return _record(schema, named)
+    if schema["type"] == "array":
+        return _array(_compile(schema["items"], named))
+    return {"decimal": decimal_text, "timestamp-micros": format_us}.get(schema.get("logicalType"), _same)
+
+
+def _record(schema: Any, named: dict[str, Form]) -> Form:
+    fields = [(field["name"], _compile(field["type"], named)) for field in schema["fields"]]
+
+    def form(record: Any) -> dict[str, Any]:
+        return {name: inner(getattr(record, name)) for name, inner in fields}
+
+    named[f"coby.{schema['name']}"] = form
+    return form
+
+
+def _array(item: Form) -> Form:
+    return lambda values: [item(value) for value in values]
+
+
+def _optional(item: Form) -> Form:
+    return lambda value: None if value is None else item(value)
+
+
+def _same(value: Any) -> Any:
+    return value

@@ -1,0 +1,92 @@
+"""What a record becomes in Redis: keys, JSON, position. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+from COBY.records import (
+    BookTick,
+    Candle,
+    Consolidated,
+    Gap,
+    Heatmap,
+    Quality,
+    Record,
+    Status,
+    TradeEvent,
+)
+from COBY.runtime.redis import feed_key, latest_key, positions_key
+from sinks.jsonform import plain
+
+CHANNELS = ("trade", "book", "gap", "quality", "heatmap", "consolidated", "ohlcv", "status")
+"""Names of the topics that are cached."""
+
+TAILS = {"ohlcv": 50_000, "gap": 10_000, "quality": 10_000, "status": 10_000}
+TAIL = 2_000
+"""Records of a partition read back into an empty Redis. The channels of TAILS have keys that change rarely."""
+
+FEED_LENGTHS = {"trade": 10_000, "gap": 10_000, "quality": 10_000}
+FEED_LENGTH = 1_000
+"""Entries a live feed keeps (about): minutes for the channels of every tick."""
+
+Position = tuple[int, int]
+
+
+class Entry(NamedTuple):
+    """One record for Redis: what the script writes, if ``position`` is newer than the last of ``field``."""
+
+    latest: str
+    feed: str
+    positions: str
+    field: str
+    position: Position
+    value: str
+    feed_length: int
+
+
+class Origin(NamedTuple):
+    """Where a record came from."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+def entry_of(
+    prefix: str, channel: str, record: Record, source: str, position: Position, origin: Origin
+) -> Entry:
+    """The entry of a record of that channel."""
+    parts = key_parts(record)
+    latest = latest_key(prefix, channel, *parts)
+    value = {
+        **plain(record),
+        "source": source,
+        "position": f"{position[0]}:{position[1]}",
+        "topic": origin.topic,
+        "partition": origin.partition,
+        "offset": origin.offset,
+    }
+    return Entry(
+        latest,
+        feed_key(prefix, channel, parts[0]),
+        positions_key(prefix, origin.topic, origin.partition),
+        f"{latest}|{source}",
+        position,
+        json.dumps(value, separators=(",", ":")),
+        FEED_LENGTHS.get(channel, FEED_LENGTH),
+    )
+
+
+def key_parts(record: Record) -> tuple[str, ...]:
+    """What follows the channel in the key of the latest value; the first part names the feed."""
+    match record:
+        case TradeEvent() | BookTick() | Gap() | Quality():
+            return record.symbol, record.exchange
+        case Heatmap() | Consolidated():
+            return (record.symbol,)
+        case Candle():
+            return record.symbol, record.timeframe
+        case Status():
+            return (record.slot,)
+    raise TypeError(f"{type(record).__name__} is not cached")

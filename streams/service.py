@@ -1,0 +1,170 @@
+"""The life of a streams process: checks, start, work, and its ends (asked to stop, a failed task, a crash)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from COBY.config import Config
+from COBY.runtime.health import serve_health
+from COBY.runtime.kafka import check_topics, make_producer
+from COBY.runtime.main import run_async
+from COBY.runtime.metrics import Metrics, metrics
+from COBY.utils.exceptions import BrokerError, ServiceError
+from COBY.utils.logging import get_logger
+from streams.app import (
+    ALL,
+    NORMALIZE,
+    AggregateFactory,
+    App,
+    NormalizeFactory,
+    make_app,
+    sources,
+)
+from streams.counting import count
+from streams.outbox import Outbox
+from streams.worker import Worker
+
+COUNT_SECONDS = 1.0
+DRAIN_SECONDS = 12.0
+STOP_SECONDS = 10.0
+FLUSH_SECONDS = 5.0
+"""Together below the 30 s a process may take to end."""
+LIBRARIES = ("faust", "mode", "aiokafka")
+
+Factories = tuple[NormalizeFactory, AggregateFactory]
+
+log = get_logger(__name__)
+
+
+def launch(factories: Callable[[Config], Factories], stage: str = ALL) -> NoReturn:
+    """The whole process: settings, logs, signals, `run`, and the exit code (see COBY.runtime.main)."""
+
+    async def body(cfg: Config, stop: asyncio.Event) -> None:
+        await run(cfg, stop, factories(cfg), stage)
+
+    try:
+        run_async("streams", body)
+    except SystemExit as ended:
+        _leave(ended.code if isinstance(ended.code, int) else 1)
+    _leave(0)
+
+
+async def run(cfg: Config, stop: asyncio.Event, factories: Factories, stage: str = ALL) -> None:
+    """Run the stage until ``stop`` is set. Raises what else ended it, or a group with it.
+
+    BrokerError (topics.… and kafka.unreachable at start, kafka.delivery, kafka.fatal, kafka.hole), ServiceError
+    (runtime.stop_timeout, runtime.port_…), TaskFailedError for a bug in a task, and Faust's own crashes.
+    """
+    check_topics(cfg)
+    _quiet(cfg)
+    read = sources(cfg, stage, *factories)
+    shown = _metrics(cfg, {source.stage for source in read.values()})
+    failures: list[BrokerError] = []
+    producer = make_producer(cfg, failures.append, client_id="coby-streams")
+    outbox = Outbox(cfg.topic_prefix, producer, shown)
+    worker = Worker(read, outbox, shown)
+    app = make_app(cfg, worker, list(read))
+    health = serve_health(cfg.metrics_port, {"assignment": lambda: _assignment(worker)})
+    try:
+        await _serve(app, worker, outbox, shown, stop, failures)
+    finally:
+        worker.stop()
+        await _stop(app)
+        producer.flush(FLUSH_SECONDS)
+        if health is not None:
+            health.close()
+
+
+async def _serve(
+    app: App, worker: Worker, outbox: Outbox, shown: Metrics, stop: asyncio.Event, failures: list[BrokerError]
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(outbox.serve(failures)),
+            group.create_task(_count(worker, outbox, shown)),
+            group.create_task(_until_failed(worker)),
+            group.create_task(_until_crashed(app)),
+        ]
+        await stop.wait()
+        log.info("stopping")
+        await _drain(app, worker, outbox)
+        for task in tasks:
+            task.cancel()
+
+
+async def _until_failed(worker: Worker) -> None:
+    await worker.failed
+
+
+async def _until_crashed(app: App) -> None:
+    await app.start()
+    await app.wait_until_stopped()
+    raise app.crash_reason or RuntimeError("Faust stopped by itself")
+
+
+async def _drain(app: App, worker: Worker, outbox: Outbox) -> None:
+    """Take nothing more, see every output delivered, so that all that was processed is acked, and commit."""
+    worker.stop()
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            await outbox.drain()
+            if worker.ready:
+                await app.consumer.commit()
+    except TimeoutError:
+        message = f"{outbox.open_batches} chunks' outputs not delivered in {DRAIN_SECONDS:g} s; they will come again"
+        raise ServiceError("runtime.stop_timeout", message) from None
+
+
+async def _stop(app: App) -> None:
+    """Leave the group. If that hangs, so would an orderly exit: leave the process."""
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await app.stop()
+    except TimeoutError:
+        log.critical("faust_does_not_stop", seconds=STOP_SECONDS)
+        _leave(3)
+    except Exception:
+        log.exception("stop_failed")
+
+
+async def _count(worker: Worker, outbox: Outbox, shown: Metrics) -> None:
+    while True:
+        for reader in list(worker.readers.values()):
+            count(reader, shown)
+        for stage, open_batches in outbox.open_batches_by_stage().items():
+            shown.buffered.labels(stage).set(open_batches)
+        await asyncio.sleep(COUNT_SECONDS)
+
+
+def _assignment(worker: Worker) -> tuple[bool, str]:
+    return worker.ready, f"{len(worker.readers)} partitions" if worker.ready else "no assignment yet"
+
+
+def _metrics(cfg: Config, stages: set[str]) -> Metrics:
+    shown = metrics()
+    for stage in stages:
+        shown.init_stage(stage)
+    if NORMALIZE in stages:
+        for exchange in cfg.exchanges:
+            shown.init_exchange(exchange, cfg.symbols)
+    return shown
+
+
+def _quiet(cfg: Config) -> None:
+    """The libraries tell each step of each service at INFO."""
+    if cfg.log_level != "DEBUG":
+        for name in LIBRARIES:
+            logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit without waiting for threads that may hang (mode's are no daemons)."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

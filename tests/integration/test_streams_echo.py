@@ -1,0 +1,311 @@
+"""One worker, a task that echoes: order, limits, commits, the exit. Also the program the other streams tests start.
+
+    python -m tests.integration.test_streams_echo       # a streams process with EchoTask; settings as usual
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from COBY.config import load_config
+from COBY.runtime.kafka import apply_topics
+from COBY.stage import Output, header, parse_position, position_headers
+from deploy.local.ports import free_port
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+POISON = b"poison"
+
+
+class EchoTask:
+    """Every ``every``-th record comes out as its own place, count, length and hash; POISON raises."""
+
+    def __init__(self, source, every=1, log=None):
+        self.next_offset = None
+        self.source, self.every, self.log = source, every, log
+        self.count = 0
+
+    def process(self, records):
+        if self.log:
+            size = sum(len(record.value or b"") + len(record.key or b"") for record in records)
+            line = (os.getpid(), self.source, len(records), size, records[0].offset, records[0].timestamp)
+            self.log.write(" ".join(map(str, line)) + "\n")
+        outputs = []
+        for record in records:
+            self.next_offset = record.offset + 1
+            self.count += 1
+            if record.value == POISON:
+                raise RuntimeError("the task met poison")
+            if self.every and record.offset % self.every == 0:
+                outputs.append(self.echo(record))
+        return outputs
+
+    def echo(self, record):
+        headers = position_headers(self.source.encode(), record.offset, 0, b"test")
+        return Output("trade", record.key or b"", echo_of(record.value, self.count), record.timestamp, headers)
+
+    def save(self):
+        return json.dumps([self.next_offset, self.count]).encode()
+
+    def load(self, state):
+        self.next_offset, self.count = json.loads(state)
+
+    def counters(self):
+        return {("frames", "ws"): self.count}
+
+
+def echo_of(value, count):
+    """What EchoTask makes of the count-th record."""
+    digest = "null" if value is None else f"{len(value)} {sha256(value).hexdigest()}"
+    return f"{count} {digest}".encode()
+
+
+def program():
+    """The streams process of these tests: ECHO_LOG is the file chunks are told to, ECHO_EVERY the share of outputs."""
+    from streams.service import launch
+
+    log = Path(os.environ["ECHO_LOG"]).open("a", buffering=1) if "ECHO_LOG" in os.environ else None
+    every = int(os.environ.get("ECHO_EVERY", "1"))
+
+    def factories(cfg):
+        return (
+            lambda exchange, partition: EchoTask(f"{exchange}/{partition}", every, log),
+            lambda partition: EchoTask(f"book/{partition}", 0, log),
+        )
+
+    launch(factories, os.environ.get("ECHO_STAGE", "all"))
+
+
+class Bench:
+    """A prefix with its topics, and what one does to them."""
+
+    def __init__(self, kafka, prefix, folder):
+        self.prefix, self.folder = prefix, folder
+        self.env = {
+            **kafka.env,
+            "TOPIC_PREFIX": prefix,
+            "EXCHANGES": "binance",
+            "LOG_FILE": "-",
+            "ECHO_LOG": str(folder / "chunks.log"),
+        }
+        self.servers = kafka.bootstrap_servers
+        self.raw, self.book = f"{prefix}.raw.binance.v1", f"{prefix}.book.v1"
+        self.cfg = load_config(self.env)
+        apply_topics(self.cfg)
+        settings = {"message.max.bytes": 32 << 20, "linger.ms": 5, "enable.idempotence": True}
+        self.producer = Producer({"bootstrap.servers": self.servers, **settings})
+        self.admin = AdminClient({"bootstrap.servers": self.servers})
+
+    def write(self, partition, values, topic=None, timestamps=None):
+        for at, value in enumerate(values):
+            stamp = {"timestamp": timestamps[at]} if timestamps else {}
+            while True:
+                try:
+                    self.producer.produce(topic or self.raw, value, b"key", partition=partition, **stamp)
+                    break
+                except BufferError:
+                    self.producer.poll(0.1)
+        assert self.producer.flush(60) == 0
+
+    @contextmanager
+    def worker(self, **env):
+        """A streams process; killed at the end if it still runs."""
+        log = (self.folder / f"worker-{time.monotonic_ns()}.log").open("wb")
+        command = [sys.executable, "-m", "tests.integration.test_streams_echo"]
+        with log, subprocess.Popen(
+            command, env={**os.environ, **self.env, **env}, cwd=REPOSITORY, stdout=log, stderr=log
+        ) as process:
+            process.log = log.name
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def chunks(self):
+        """What the tasks were given: (pid, source, records, bytes, first offset, first time)."""
+        path = Path(self.env["ECHO_LOG"])
+        lines = path.read_text().splitlines() if path.exists() else []
+        found = [line.split() for line in lines if re.fullmatch(r"(\S+ ){5}\S+", line)]
+        return [(int(pid), source, *map(int, rest)) for pid, source, *rest in found]
+
+    def committed(self, topic=None, partitions=4):
+        """Committed offsets, None where there is none."""
+        wanted = [TopicPartition(topic or self.raw, partition) for partition in range(partitions)]
+        request = ConsumerGroupTopicPartitions(f"{self.prefix}-streams", wanted)
+        # On a broker just started the coordinator may take its time: it first makes its topic.
+        asked = self.admin.list_consumer_group_offsets([request], request_timeout=30)
+        answer = next(iter(asked.values())).result(40)
+        return [None if found.offset < 0 else found.offset for found in answer.topic_partitions]
+
+    def outputs(self):
+        """Source -> its outputs as read, in order: [(offset, value, key, timestamp)]."""
+        consumer = Consumer({"bootstrap.servers": self.servers, "group.id": f"{self.prefix}-test"})
+        topic = f"{self.prefix}.trade.v1"
+        ends = {part: consumer.get_watermark_offsets(TopicPartition(topic, part))[1] for part in range(12)}
+        consumer.assign([TopicPartition(topic, part, 0) for part in range(12)])
+        found, left = defaultdict(list), sum(ends.values())
+        while left:
+            for record in consumer.consume(1000, 10):
+                assert record.error() is None
+                left -= 1
+                source = header(record.headers(), "source").decode()
+                offset, _ = parse_position(header(record.headers(), "position"))
+                found[source].append((offset, record.value(), record.key(), record.timestamp()[1]))
+        consumer.close()
+        return dict(found)
+
+
+def until(ask, seconds=60.0):
+    """Wait until the answer is true, and return it."""
+    end = time.monotonic() + seconds
+    while not (answer := ask()):
+        assert time.monotonic() < end, f"not so within {seconds} s; last answer {answer!r}"
+        time.sleep(0.2)
+    return answer
+
+
+def end_of(process, seconds=40):
+    """The exit code."""
+    return process.wait(seconds)
+
+
+@pytest.fixture
+def bench(kafka, topic_prefix, tmp_path):
+    return Bench(kafka, topic_prefix, tmp_path)
+
+
+def expected(values, first=0):
+    """The echoes of a partition's values."""
+    return [(first + at, echo_of(value, at + 1)) for at, value in enumerate(values)]
+
+
+def places(outputs):
+    return [(offset, value) for offset, value, _, _ in outputs]
+
+
+def test_each_record_is_processed_once_in_order_whatever_it_holds(bench):
+    values = {part: [b"%d-%d" % (part, at) for at in range(1200 + part)] for part in range(4)}
+    values[1][700] = None
+    values[2][3] = b"x" * 5_000_000
+    values[3][10] = b""
+    for part in range(4):
+        bench.write(part, values[part])
+    port = free_port()
+    with bench.worker(METRICS_PORT=str(port)) as worker:
+        ends = [len(values[part]) for part in range(4)]
+        until(lambda: bench.committed() == ends)
+        outputs = bench.outputs()
+        assert {source: places(found) for source, found in outputs.items()} == {
+            f"binance/{part}": expected(values[part]) for part in range(4)
+        }
+        assert outputs["binance/0"][0][2] == b"key"
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready") as answer:
+            assert json.load(answer)["checks"][0]["text"] == "16 partitions"
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            text = answer.read().decode()
+        assert f'coby_records_total{{stage="normalize"}} {sum(ends)}.0' in text
+        assert f'coby_frames_total{{exchange="binance"}} {sum(ends)}.0' in text
+        worker.send_signal(signal.SIGTERM)
+        assert end_of(worker) == 0
+    assert bench.committed() == ends
+
+
+def test_a_chunk_holds_at_most_500_records_or_a_mebibyte(bench):
+    bench.write(0, [b"s" * 100] * 1700)
+    bench.write(1, [b"m" * 10_000] * 1000)
+    bench.write(2, [b"l" * 3_000_000] * 3)
+    with bench.worker():
+        until(lambda: bench.committed()[:3] == [1700, 1000, 3])
+    sizes = defaultdict(list)
+    for _, source, records, size, _, _ in bench.chunks():
+        sizes[source].append((records, size))
+    assert sizes["binance/2"] == [(1, 3_000_003)] * 3
+    for source in ("binance/0", "binance/1"):
+        assert all(records <= 500 and size <= 1 << 20 for records, size in sizes[source])
+    assert max(records for records, _ in sizes["binance/0"]) == 500
+    assert max(size for _, size in sizes["binance/1"]) > 1_000_000
+
+
+def test_a_task_that_raises_ends_the_process_and_nothing_is_acked(bench):
+    bench.write(0, [b"a", b"b", POISON, b"c"])
+    bench.write(1, [b"fine"])
+    with bench.worker() as worker:
+        assert end_of(worker) == 1
+        assert b"the task met poison" in Path(worker.log).read_bytes()
+    assert bench.committed()[0] is None
+    assert "binance/0" not in bench.outputs()
+
+
+def test_sigterm_in_mid_load_acks_what_is_delivered_and_no_more(bench):
+    values = [b"%d" % at for at in range(60_000)]
+    bench.write(0, values)
+    with bench.worker() as worker:
+        until(lambda: len(bench.chunks()) >= 5, 30)
+        worker.send_signal(signal.SIGTERM)
+        started = time.monotonic()
+        assert end_of(worker) == 0
+        assert time.monotonic() - started < 30
+    committed = bench.committed()[0]
+    found = places(bench.outputs()["binance/0"])
+    assert found == expected(values)[: len(found)]
+    assert committed == len(found) < len(values)
+
+
+def test_partitions_of_one_number_are_read_side_by_side_by_time(bench):
+    now_ms = int(time.time() * 1000) - 3_600_000
+    bench.write(0, [b"raw"] * 10_000, timestamps=[now_ms + at * 100 for at in range(10_000)])
+    bench.write(0, [b"book"] * 1_000, bench.book, timestamps=[now_ms + at * 1000 for at in range(1_000)])
+    with bench.worker(ECHO_EVERY="0"):
+        until(lambda: bench.committed()[0] == 10_000 and bench.committed(bench.book, 1) == [1_000])
+    chunks = [(source, at) for _, source, _, _, _, at in bench.chunks()]
+    assert [source for source, _ in chunks].count("book/0") == 2
+    book_seconds = [(at - now_ms) / 1000 for source, at in chunks if source == "book/0"]
+    assert book_seconds[1] == 500
+    second = next(index for index, (source, at) in enumerate(chunks) if source == "book/0" and at > now_ms)
+    raw_before = [(at - now_ms) / 1000 for source, at in chunks[:second] if source == "binance/0"]
+    # A raw chunk is 50 s long, and each agent has at most three of them before it.
+    assert 500 - 150 <= max(raw_before) <= 500 + 150
+
+
+def test_retention_that_overtakes_a_worker_is_told_by_the_offsets(bench):
+    bench.write(0, [b"old"] * 100)
+    with bench.worker() as worker:
+        until(lambda: bench.committed()[0] == 100)
+        worker.send_signal(signal.SIGSTOP)
+        try:
+            bench.write(0, [b"gone"] * 3000 + [b"new"] * 10)
+            gone = bench.admin.delete_records([TopicPartition(bench.raw, 0, 3100)])
+            next(iter(gone.values())).result(10)
+        finally:
+            worker.send_signal(signal.SIGCONT)
+        until(lambda: bench.committed()[0] == 3110)
+        offsets = [offset for offset, _ in places(bench.outputs()["binance/0"])]
+        assert offsets[:100] == list(range(100))
+        assert offsets[-10:] == list(range(3100, 3110))
+        assert offsets == sorted(set(offsets))
+        assert worker.poll() is None
+
+
+def test_a_missing_topic_stops_the_start_with_one_line(bench):
+    gone = bench.admin.delete_topics([f"{bench.prefix}.gap.v1"])
+    next(iter(gone.values())).result(10)
+    with bench.worker() as worker:
+        assert end_of(worker) == 2
+        assert b"error topics.missing: " in Path(worker.log).read_bytes()
+
+
+if __name__ == "__main__":
+    program()

@@ -1,0 +1,165 @@
+"""Bytes written by us are read identically by fastavro and by avro-python3, two implementations that are not ours."""
+
+import io
+import json
+import warnings
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import fastavro
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from COBY import records
+from COBY.codec import decode, encode
+from COBY.records import NAMES, UNITS
+from COBY.utils.exceptions import ProcessingError
+from schemas import IDS, schema_text
+
+with warnings.catch_warnings():
+    # The deprecated library that is wanted here as a second opinion warns of itself.
+    warnings.simplefilter("ignore")
+    import avro.io
+    import avro.schema
+
+STRUCTS = {NAMES[struct]: struct for struct in NAMES}
+TEXT = st.text(max_size=30).filter(lambda text: "\ud800" not in text)
+TIMES = st.integers(0, 4_000_000_000_000_000)
+LIMITS = {20: 10**20 - 1, 30: 10**30 - 1, 10: 10**10 - 1}
+
+
+def values(schema, named):
+    """Any value of a schema, as our structs hold it: decimals and times as ints."""
+    if isinstance(schema, list):
+        return st.none() | values(schema[1], named)
+    if isinstance(schema, str):
+        plain = {"string": TEXT, "boolean": st.booleans(), "int": st.integers(-(2**31), 2**31 - 1)}
+        plain["long"] = st.integers(-(2**63), 2**63 - 1)
+        return plain[schema] if schema in plain else structs(named[schema], named)
+    if schema["type"] == "record":
+        named[f"coby.{schema['name']}"] = schema
+        return structs(schema, named)
+    if schema["type"] == "array":
+        return st.lists(values(schema["items"], named), max_size=4)
+    if schema.get("logicalType") == "decimal":
+        return st.integers(-LIMITS[schema["precision"]], LIMITS[schema["precision"]])
+    return TIMES
+
+
+def structs(schema, named):
+    top = {"TradeEvent", "BookTick"}
+    name = schema["name"]
+    struct = getattr(records, name) if name in top or hasattr(records, name) else STRUCTS[name.lower()]
+    fields = {field["name"]: values(field["type"], named) for field in schema["fields"]}
+    assert list(fields) == list(struct.__struct_fields__)
+    return st.builds(struct, **fields)
+
+
+def plain(value, schema, named):
+    """What a reader must give for a value of ours: decimals, aware times, dicts."""
+    if isinstance(schema, list):
+        return None if value is None else plain(value, schema[1], named)
+    if isinstance(schema, str):
+        return plain(value, named[schema], named) if schema in named else value
+    if schema["type"] == "record":
+        named[f"coby.{schema['name']}"] = schema
+        return {field["name"]: plain(getattr(value, field["name"]), field["type"], named) for field in schema["fields"]}
+    if schema["type"] == "array":
+        # An empty array must still make its item's type known, for those after it that name it.
+        if isinstance(schema["items"], dict) and schema["items"]["type"] == "record":
+            named[f"coby.{schema['items']['name']}"] = schema["items"]
+        return [plain(item, schema["items"], named) for item in value]
+    if schema.get("logicalType") == "decimal":
+        return Decimal(f"{value}E-8")  # exact, whatever the context
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=value)
+
+
+@pytest.mark.parametrize("name", sorted(IDS))
+def test_three_readers_agree_on_what_we_write(name):
+    schema = json.loads(schema_text(name))
+    other = avro.schema.parse(schema_text(name))
+
+    @settings(max_examples=25, deadline=None)
+    @given(values(schema, {}))
+    def check(record):
+        wire = encode(record)
+        assert wire[:5] == b"\0" + IDS[name].to_bytes(4, "big")
+        expected = plain(record, schema, {})
+        assert fastavro.schemaless_reader(io.BytesIO(wire[5:]), schema, None) == expected
+        assert read_by_avro(wire[5:], other) == untimed(expected)
+        assert decode(wire) == record
+
+    check()
+
+
+def read_by_avro(body, schema):
+    """avro-python3 gives what lies under our logical types: bytes (here made decimals) and microseconds."""
+    return undecimalled(avro.io.DatumReader(schema, schema).read(avro.io.BinaryDecoder(io.BytesIO(body))))
+
+
+def undecimalled(value):
+    if isinstance(value, dict):
+        return {key: undecimalled(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [undecimalled(item) for item in value]
+    return Decimal(f"{int.from_bytes(value, 'big', signed=True)}E-8") if isinstance(value, bytes) else value
+
+
+def untimed(value):
+    if isinstance(value, dict):
+        return {key: untimed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [untimed(item) for item in value]
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    return (value - epoch) // timedelta(microseconds=1) if isinstance(value, datetime) else value
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (None, "codec.null"),
+        (b"", "codec.format"),
+        (b"{}....", "codec.format"),
+        (b"\0\0\0\x27\x0f", "codec.unknown_schema"),
+        (b"\0\0\0\0\1\xff", "codec.broken"),
+        (b"\0\0\0\0\1", "codec.broken"),
+    ],
+)
+def test_what_is_no_record_of_ours_is_refused_with_a_code(value, code):
+    with pytest.raises(ProcessingError) as caught:
+        decode(value)
+    assert caught.value.code == code
+
+
+def test_bytes_after_a_record_are_refused():
+    gap = records.Gap("BTCUSDT", "x", 1, 1, None, "stale", None, "")
+    with pytest.raises(ProcessingError, match="after the record"):
+        decode(encode(gap) + b"\0")
+
+
+def test_every_field_of_every_schema_has_a_sentence():
+    def check(schema):
+        if isinstance(schema, list):
+            for item in schema:
+                check(item)
+        elif isinstance(schema, dict):
+            if schema.get("type") == "record":
+                assert schema["doc"].endswith("."), schema["name"]
+                for field in schema["fields"]:
+                    assert field["doc"].endswith("."), (schema["name"], field["name"])
+                    check(field["type"])
+            elif schema.get("type") == "array":
+                check(schema["items"])
+
+    for name in IDS:
+        check(json.loads(schema_text(name)))
+
+
+def test_ids_are_fixed():
+    assert IDS["trade"] == 1
+    assert len(set(IDS.values())) == len(IDS)
+    assert set(NAMES.values()) == set(IDS)
+    assert UNITS == 10**8
+    assert all(issubclass(struct, msgspec.Struct) for struct in NAMES)
