@@ -18,7 +18,7 @@ from COBY.text import PRICES, SIZES, is_zero
 class Side:
     """One side. Keys of its views are prices in units, negated for asks, so that the best price is always the last."""
 
-    __slots__ = ("_bucket_size", "_sign", "buckets", "edge", "order", "pending", "sizes", "texts")
+    __slots__ = ("_bucket_size", "_sign", "buckets", "edge", "far", "order", "pending", "sizes", "texts")
 
     def __init__(self, sign: int, bucket_size: int) -> None:
         """``sign`` 1 for bids, -1 for asks; ``bucket_size`` in units."""
@@ -36,6 +36,8 @@ class Side:
         self.edge: int | None = (
             min(self._sign * PRICES[price] for price, _ in levels) if limited and levels else None
         )
+        self.far: int | None = None
+        """The other side's edge as a key of this one: a best price beyond it is outside the covered range too."""
 
     def flush(self) -> None:
         """Bring the views up to date. Written out flat: this loop is where most of the pipeline's time goes."""
@@ -74,13 +76,16 @@ class Side:
 
     def best(self) -> int | None:
         """The best price in units, None while the side is empty or its best price is not covered."""
-        if not self.order or (self.edge is not None and self.order[-1] < self.edge):
+        if not self.order or not self._covers(self.order[-1]):
             return None
         return self._sign * self.order[-1]
 
+    def _covers(self, key: int) -> bool:
+        return (self.edge is None or key >= self.edge) and (self.far is None or key <= self.far)
+
     def top(self, count: int) -> list[Level]:
-        """The best ``count`` covered levels, best first."""
-        keys = self.order[: -count - 1 : -1]
+        """The best ``count`` covered levels, best first; none while the best price is not covered."""
+        keys = self.order[: -count - 1 : -1] if self.best() is not None else []
         if self.edge is not None and keys and keys[-1] < self.edge:
             keys = [key for key in keys if key >= self.edge]
         sign, sizes = self._sign, self.sizes
@@ -140,6 +145,7 @@ class Book:
         self.asks.replace(event.asks, event.limited_asks)
         self.sequence_id, self.time_us, self.reason = event.sequence_id, event.time_us, None
         self.flush()
+        self._meet()
         self.ranges = (self._range(self.bids), self._range(self.asks))
 
     def delta(self, event: Delta) -> None:
@@ -188,8 +194,14 @@ class Book:
         self.asks.replace(state.asks, False)
         self.flush()
         self.bids.edge, self.asks.edge, self.ranges = state.bids_edge, state.asks_edge, state.ranges
+        self._meet()
         self.sequence_id, self.time_us = state.sequence_id, state.time_us
         self.reason = state.reason
+
+    def _meet(self) -> None:
+        """Tell each side how far the other is covered: keys of one side are those of the other negated."""
+        self.bids.far = None if self.asks.edge is None else -self.asks.edge
+        self.asks.far = None if self.bids.edge is None else -self.bids.edge
 
     @staticmethod
     def _range(side: Side) -> int | None:

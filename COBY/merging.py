@@ -125,9 +125,10 @@ def _covered(
     low: int | None, high: int | None, bucket_size: int, included: Sequence[Included]
 ) -> tuple[int | None, int | None]:
     """The range in which an empty cell means zero at every exchange in the sum, on bucket edges."""
-    for one in included:
-        if low is not None and one.covered_low is not None:
-            low = max(low, -(-one.covered_low // bucket_size) * bucket_size)
-        if high is not None and one.covered_high is not None:
-            high = min(high, (one.covered_high + 1) // bucket_size * bucket_size)
-    return low, high
+    lows = [-(-one.covered_low // bucket_size) * bucket_size for one in included if one.covered_low is not None]
+    highs = [(one.covered_high + 1) // bucket_size * bucket_size for one in included if one.covered_high is not None]
+    if low is not None:
+        lows.append(low)
+    if high is not None:
+        highs.append(high)
+    return max(lows, default=None), min(highs, default=None)

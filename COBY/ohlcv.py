@@ -28,9 +28,10 @@ KEEP_US = 120 * SECOND_US
 
 
 class Window(msgspec.Struct):
-    """One candle in the making. ``first`` and ``last`` are (candle time, exchange, offset) of its open and close."""
+    """One candle in the making. ``begun``: a tick of it has come; ``complete``: so far, by its ticks. ``first`` and ``last`` are (candle time, exchange, offset) of its open and close."""
 
-    complete: bool
+    begun: bool = False
+    complete: bool = False
     emitted: int = 0
     changed: bool = False
     open: int = 0
@@ -91,25 +92,19 @@ class Candles:
         """The tick T tells of (T - grid, T]: it belongs to the windows that hold the moment before T."""
         for name, length in TIMEFRAMES_US.items():
             start = (time_us - 1) // length * length
-            window = self.state.windows[name].get(start)
-            if window is None:
-                # A window whose beginning was not seen can't be complete.
-                seen = unbroken and time_us - self._grid_us <= start
-                self.state.windows[name][start] = Window(seen)
+            window = self.state.windows[name].setdefault(start, Window())
+            if not window.begun:
+                # Bars may come before the first tick of their window. One whose beginning was not seen is incomplete.
+                window.begun, window.complete = True, unbroken and time_us - self._grid_us <= start
             elif not unbroken:
                 window.complete = False
 
     def _add(self, exchange: str, bar: Bar, time_us: int) -> None:
         at = bar.timestamp
         if at + SECOND_US + KEEP_US < time_us:
-            at = (time_us - 1) // SECOND_US * SECOND_US
+            at = time_us // SECOND_US * SECOND_US - SECOND_US
         for name, length in TIMEFRAMES_US.items():
-            windows = self.state.windows[name]
-            start = at // length * length
-            window = windows.get(start)
-            if window is None:
-                window = windows[start] = Window(False)
-            window.add(exchange, bar)
+            self.state.windows[name].setdefault(at // length * length, Window()).add(exchange, bar)
 
     def _settle(self, time_us: int) -> list[Candle]:
         candles = []

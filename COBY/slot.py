@@ -243,7 +243,7 @@ class SlotState:
 
     def _check_silence(self, connection: Connection, time_us: int) -> None:
         reason = None
-        if time_us - connection.record_us > LOST_US:
+        if time_us - connection.record_us >= LOST_US:
             reason = "producer_lost"
         elif time_us - connection.frame_us > self._exchange.silence_seconds * SECOND_US:
             reason = "stale"

@@ -1,10 +1,12 @@
 """How long tables keep rows: by TimescaleDB's own policies where its edition has them, else by dropping on a timer.
 
-RETENTION_TABLES counts for all tables but ohlcv_data, which has RETENTION_CANDLES; 0 keeps for ever.
+RETENTION_TABLES counts for all tables but ohlcv_data, which has RETENTION_CANDLES; 0 keeps for ever. Age is counted
+from when a chunk was made, not from the times in it: an old recording played today is kept as long as live data.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from time import monotonic
 
@@ -19,7 +21,7 @@ RETRY_SECONDS = 300.0
 
 
 class Retention:
-    """The rule of one process: what is due, and doing it."""
+    """The rule of one process: when it is due, and doing it."""
 
     def __init__(self, cfg: Config) -> None:
         """Due at once."""
@@ -36,11 +38,14 @@ class Retention:
     def apply(self, conn: Connection) -> int:
         """Set the policies, or drop chunks that are too old; returns how many chunks were dropped."""
         self._due = monotonic() + RETRY_SECONDS  # if this fails
+        spans = chunk_spans(conn)
+        # A chunk is filled while its span lasts: counted from its making, its last rows are that much younger.
+        ages = {table: keep + spans[table] for table, keep in self._keep.items() if keep}
         dropped = 0
         if has_policies(conn):
-            set_policies(conn, self._keep)
+            set_policies(conn, ages)
         else:
-            dropped = sum(drop_old(conn, table, keep) for table, keep in self._keep.items() if keep)
+            dropped = sum(drop_old(conn, table, age) for table, age in ages.items())
         self._due = monotonic() + TIMER_SECONDS
         return dropped
 
@@ -51,19 +56,29 @@ def has_policies(conn: Connection) -> bool:
     return row is not None and row[0] == "timescale"
 
 
-def set_policies(conn: Connection, keep: dict[str, timedelta]) -> None:
-    """Make the policies say this; a duration of nothing means no policy."""
-    for table, duration in keep.items():
+def chunk_spans(conn: Connection) -> dict[str, timedelta]:
+    """The time that one chunk of each hypertable covers."""
+    rows = conn.execute(
+        "SELECT hypertable_name, time_interval FROM timescaledb_information.dimensions "
+        "WHERE hypertable_schema = current_schema()"
+    )
+    return {str(name): span for name, span in rows if isinstance(span, timedelta)}
+
+
+def set_policies(conn: Connection, ages: Mapping[str, timedelta]) -> None:
+    """Make the policies say this; a table without an age has none."""
+    for table in TABLES:
         with conn.transaction():
             conn.execute("SELECT remove_retention_policy(%s::regclass, if_exists => true)", [table])
-            if duration:
-                conn.execute("SELECT add_retention_policy(%s::regclass, %s::interval)", [table, duration])
+            if table in ages:
+                policy = "SELECT add_retention_policy(%s::regclass, drop_created_before => %s::interval)"
+                conn.execute(policy, [table, ages[table]])
 
 
-def drop_old(conn: Connection, table: str, keep: timedelta) -> int:
-    """Drop the table's chunks that lie wholly before now - keep; returns how many."""
-    query = sql.SQL("SELECT count(*) FROM drop_chunks({}::regclass, older_than => %s::interval)")
-    row = conn.execute(query.format(sql.Literal(table)), [keep]).fetchone()
+def drop_old(conn: Connection, table: str, age: timedelta) -> int:
+    """Drop the table's chunks that were made longer ago than this; returns how many."""
+    query = sql.SQL("SELECT count(*) FROM drop_chunks({}::regclass, created_before => %s::interval)")
+    row = conn.execute(query.format(sql.Literal(table)), [age]).fetchone()
     assert row is not None
     assert isinstance(row[0], int)
     return row[0]

@@ -139,12 +139,14 @@ async def tiny_server() -> AsyncIterator[TinyServer]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     server: Server
-    async with serve(tiny.handle, "127.0.0.1", 0, max_size=None, close_timeout=1) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
-        rest_port = runner.addresses[0][1]
-        tiny.endpoints = Endpoints(f"ws://127.0.0.1:{port}", f"http://127.0.0.1:{rest_port}")
-        yield tiny
-    await runner.cleanup()
+    try:
+        async with serve(tiny.handle, "127.0.0.1", 0, max_size=None, close_timeout=1) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            rest_port = runner.addresses[0][1]
+            tiny.endpoints = Endpoints(f"ws://127.0.0.1:{port}", f"http://127.0.0.1:{rest_port}")
+            yield tiny
+    finally:
+        await runner.cleanup()
 
 
 def configured(kafka_env: Mapping[str, str], prefix: str, **settings: str) -> Config:

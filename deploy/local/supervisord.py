@@ -32,8 +32,9 @@ def configuration(
             "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
         },
     }
-    for program in table:
-        sections[f"program:{program.name}"] = _section(program, logs, directory)
+    for number, program in enumerate(table, start=1):
+        # Started in the order of the table, stopped in the opposite one.
+        sections[f"program:{program.name}"] = {"priority": number} | _section(program, logs, directory)
     return "\n".join(
         f"[{title}]\n" + "".join(f"{key} = {value}\n" for key, value in section.items())
         for title, section in sections.items()

@@ -19,13 +19,13 @@ from COBY.runtime.metrics import Metrics
 from COBY.topics import topic_name
 from sinks.schema import migrate
 
-START_US = 1_790_000_000_000_000  # 2026-09-21: within the tables' retention, a multiple of a second
+START_US = 1_790_000_000_000_000  # 2026-09-21 14:13:20 UTC
 SECOND_US = 1_000_000
 
 
 def settings(*sources: Any, prefix: str, **more: str) -> Config:
     """A Config for servers of tests/servers.py."""
-    environ = {"TOPIC_PREFIX": prefix, "LOG_FILE": "-", "RETENTION_TABLES": "0", "BATCH_WRITE_SIZE": "100"}
+    environ = {"TOPIC_PREFIX": prefix, "LOG_FILE": "-", "BATCH_WRITE_SIZE": "100"}
     for source in sources:
         environ |= source.env
     return load_config(environ | more)

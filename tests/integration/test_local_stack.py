@@ -58,9 +58,6 @@ def cli(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Comple
     )
 
 
-# --- the fixtures every other test builds on
-
-
 def test_kafka_takes_records_of_32_mib_and_times_far_ahead_and_makes_no_topic_by_itself(
     kafka: KafkaServer, topic_prefix: str
 ) -> None:
@@ -110,9 +107,6 @@ def test_redis_is_empty_at_the_start_of_a_test_and_bounded(redis_server: RedisSe
     with redis.Redis(redis_server.host, redis_server.port) as client:
         assert client.dbsize() == 0
         client.set("left", "over")  # the next test that takes the fixture must not see it
-
-
-# --- the stack
 
 
 def test_killed_servers_come_back_with_their_data_and_a_stop_leaves_nothing(local, folder: Path) -> None:

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from COBY.exchanges.base import Endpoints
 from COBY.topics import partition_of
 from COBY.utils.exceptions import ConfigurationError, ExchangeError, ValidationError
 from tests.producer_world import (
@@ -188,16 +189,20 @@ async def test_both_forms_go_through_the_same_opening_and_subscribing(kafka, top
     async def broken(self) -> None:
         raise RuntimeError("broken on purpose")
 
+    async def users_form(endpoints: Endpoints) -> None:
+        async with connectors(cfg, endpoints) as producer:
+            await producer.connector.connect()
+            await producer.connector.subscribe_orderbook("BTCUSDT")
+
+    async def pipelines_form(endpoints: Endpoints) -> None:
+        async with supervised(cfg, endpoints):
+            await asyncio.sleep(1)
+
     async with tiny_server() as server:
         for inner in ("open", "start"):
-            with monkeypatch.context() as patch:
-                patch.setattr(f"producers.connection.Connection.{inner}", broken)
+            monkeypatch.setattr(f"producers.connection.Connection.{inner}", broken)
+            for form in (users_form, pipelines_form):
                 with pytest.raises(ExceptionGroup) as caught:
-                    async with connectors(cfg, server.endpoints) as producer:
-                        await producer.connector.connect()
-                        await producer.connector.subscribe_orderbook("BTCUSDT")
+                    await form(server.endpoints)
                 assert caught.group_contains(RuntimeError, match="broken on purpose")
-                with pytest.raises(ExceptionGroup) as caught:
-                    async with supervised(cfg, server.endpoints):
-                        await asyncio.sleep(1)
-                assert caught.group_contains(RuntimeError, match="broken on purpose")
+            monkeypatch.undo()

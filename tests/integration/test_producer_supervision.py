@@ -1,8 +1,9 @@
 """Reconnecting, farewells, resyncs and the full buffer, on real sockets and a real Kafka."""
 
 import asyncio
-from itertools import groupby
+from itertools import groupby, pairwise
 
+import pytest
 from confluent_kafka import Producer as KafkaProducer
 
 from COBY.codec import decode, encode
@@ -78,11 +79,10 @@ async def test_the_status_follows_each_change_of_state(kafka, topic_prefix):
         await asyncio.sleep(0.3)
     found = statuses(kafka, topic_prefix)
     states = [state for state, _ in groupby(status.state for status in found)]
-    assert states[0] in ("disconnected", "connecting", "connected")
-    assert states[-4:] in (
-        ["subscribed", "disconnected", "subscribed", "stopped"],
-        [*states[-4:-2], "subscribed", "stopped"],
-    )
+    assert states.count("subscribed") == 2
+    between = states[states.index("subscribed") + 1 : len(states) - 2]
+    assert set(between) <= {"disconnected", "connecting", "connected"}
+    assert states[-2:] == ["subscribed", "stopped"]
     subscribed = [status for status in found if status.state == "subscribed"]
     assert len(subscribed) >= 4
     assert all(status.error is None and status.breaker == "closed" for status in subscribed)
@@ -99,10 +99,9 @@ async def test_attempts_in_vain_are_repeated_until_the_exchange_is_back(kafka, t
         server.answers = False
         limits = QUICK._replace(breaker_failures=3, open_seconds=0.5)
         async with supervised(cfg, server.endpoints, limits) as producer:
-            for _ in range(3):
-                await until(lambda: server.sockets)
+            for number in range(1, 4):
+                await until(lambda number=number: server.opened == number and server.sockets)
                 server.sockets[-1].transport.abort()
-                await until(lambda: not server.sockets)
             await until(lambda: producer.connector.get_connection_status().breaker == "open")
             assert server.opened == 3
             server.answers = True
@@ -187,7 +186,7 @@ async def test_a_full_buffer_drops_the_newest_frames_and_says_which(kafka, topic
     written = [record.value for record in records if record.kind == "ws"]
     assert written == [b"ok", *[frame for frame in frames if frame in set(written)], b"last"]
     assert len(written) == 3_002 - lost
-    for record, following in zip(records, records[1:], strict=False):
+    for record, following in pairwise(records):
         # the hole before it is covered before any other record follows
         if following.seq != record.seq + 1:
             assert following.event == {
@@ -201,7 +200,7 @@ async def test_a_full_buffer_drops_the_newest_frames_and_says_which(kafka, topic
 
 async def test_a_stalled_kafka_fills_the_buffer_and_the_connection_survives(kafka, topic_prefix):
     if kafka.server is None:
-        return
+        pytest.skip("a broker in a container is not paused")
     cfg = configured(kafka.env, topic_prefix, DATA_BUFFER_SIZE="200")
     async with tiny_server() as server, supervised(cfg, server.endpoints) as producer:
         await until(lambda: len(server.requests) == 2)

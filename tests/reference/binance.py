@@ -126,15 +126,13 @@ class Book:
         self.covered_low: Decimal | None = None
         self.covered_high: Decimal | None = None
         self.updates: deque[Depth] = deque(maxlen=BUFFERED_UPDATES)
-        self.at_snapshot = False  # no update has followed the snapshot yet
 
     def update(self, depth: Depth) -> None:
         """Apply an update if it continues the book; it is kept in any case, for a snapshot still to come."""
         self.updates.append(depth)
         if self.reason not in (None, "producer_lost", "stale") or depth.last <= self.last:
             return
-        straddles = self.at_snapshot and depth.first <= self.last + 1
-        if depth.first != self.last + 1 and not straddles:
+        if depth.first > self.last + 1:  # one that overlaps repeats absolute sizes: it continues the book
             self.reason = "sequence_gap"
             return
         self.apply(depth)
@@ -149,7 +147,6 @@ class Book:
                 else:
                     side[price] = size
         self.last = depth.last
-        self.at_snapshot = False
 
     def restart(self, snapshot: Snapshot) -> None:
         """Take a snapshot if it can be joined to the updates kept, else leave the book as it is (another will come).
@@ -166,7 +163,6 @@ class Book:
         self.covered_low = min(dict(snapshot.bids)) if is_limited(snapshot.bids, snapshot.limit) else None
         self.covered_high = max(dict(snapshot.asks)) if is_limited(snapshot.asks, snapshot.limit) else None
         self.last = snapshot.last
-        self.at_snapshot = True
         self.reason = None
         for depth in later:
             self.apply(depth)
@@ -178,6 +174,5 @@ class Book:
 
 
 def is_limited(levels: Levels, limit: int | None) -> bool:
-    """Whether the exchange cut this side of a snapshot."""
-    asked_for = limit is not None and 0 < limit <= len(levels)
-    return len(levels) >= LIMITED_FROM_LEVELS or asked_for
+    """Whether the exchange cut this side of a snapshot: it is as long as was asked for (unknown: 1,000)."""
+    return len(levels) >= (LIMITED_FROM_LEVELS if limit is None else limit)

@@ -37,7 +37,8 @@ def live_tick(book: object, conn: str, bucket_size: Decimal, depth: int, trades:
     """A proven book. Choice: the metrics speak of the levels stated, so of the best 50 a side."""
     low = None if book.covered_low is None else rounded(book.covered_low)
     high = None if book.covered_high is None else rounded(book.covered_high)
-    all_bids, all_asks = best_first(book.bids, descending=True), best_first(book.asks, descending=False)
+    all_bids = covered(best_first(book.bids, descending=True), low, high)
+    all_asks = covered(best_first(book.asks, descending=False), low, high)
     bids, asks = all_bids[:TOP_LEVELS], all_asks[:TOP_LEVELS]
     best_bid, best_ask = (side[0]["price"] if side else None for side in (bids, asks))
     mid, spread = mid_and_spread(best_bid, best_ask)
@@ -50,8 +51,8 @@ def live_tick(book: object, conn: str, bucket_size: Decimal, depth: int, trades:
         "bids": bids,
         "asks": asks,
         "bucket_size": bucket_size,
-        "bid_buckets": buckets(all_bids, bucket_size, -depth, low, high),
-        "ask_buckets": buckets(all_asks, bucket_size, depth, low, high),
+        "bid_buckets": buckets(all_bids, bucket_size, -depth, low, None),
+        "ask_buckets": buckets(all_asks, bucket_size, depth, None, high),
         "covered_low": low,
         "covered_high": high,
         "mid_price": mid,
@@ -68,6 +69,15 @@ def best_first(side: dict[Decimal, Decimal], descending: bool) -> list[dict]:
     """Every level of a side, best first, rounded."""
     ordered = sorted(side.items(), reverse=descending)
     return [{"price": rounded(price), "size": rounded(size)} for price, size in ordered]
+
+
+def covered(levels: list[dict], low: Decimal | None, high: Decimal | None) -> list[dict]:
+    """The levels inside the covered range; none of a side whose best price is outside it."""
+
+    def known(level: dict) -> bool:
+        return (low is None or level["price"] >= low) and (high is None or level["price"] <= high)
+
+    return [level for level in levels if known(level)] if levels and known(levels[0]) else []
 
 
 def depth_range(best: Decimal, size: Decimal, depth: int) -> tuple[Decimal, Decimal]:

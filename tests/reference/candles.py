@@ -66,9 +66,9 @@ def second_of(trade: dict, tick_us: int) -> int:
 
 
 def is_complete(candle: Candle, live_at: set[int], update_frequency_us: int) -> bool:
-    """Choice: the ticks of a candle are the grid points T with start <= T < end; one that never came was not live."""
-    first = -(-candle.start // update_frequency_us) * update_frequency_us
-    return all(tick_us in live_at for tick_us in range(first, candle.end, update_frequency_us))
+    """The ticks of a candle are the grid points T with start < T <= end; one that never came was not live."""
+    first = candle.start // update_frequency_us * update_frequency_us + update_frequency_us
+    return all(tick_us in live_at for tick_us in range(first, candle.end + 1, update_frequency_us))
 
 
 def row(candle: Candle, complete: bool, tick_us: int) -> dict:
