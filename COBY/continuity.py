@@ -15,9 +15,13 @@ MAX_HELD = 10_000
 
 
 class ChainState(msgspec.Struct):
-    """``last`` proven sequence number (None: no snapshot yet); ``held`` updates a snapshot can be joined to."""
+    """``last`` proven sequence number (None: no snapshot yet); ``held`` updates a snapshot can be joined to.
+
+    ``floor``: how far a book went that was then found wrong; a snapshot from before that would go back in time.
+    """
 
     last: int | None = None
+    floor: int | None = None
     holding: bool = True
     held: list[Delta] = []
 
@@ -32,8 +36,8 @@ class RestChain:
 
     def hold(self, proven: bool) -> None:
         """A snapshot will come: keep updates for it. Not ``proven``: and let none pass before it."""
-        if not proven:
-            self.state.last = None
+        if not proven and self.state.last is not None:
+            self.state.last, self.state.floor = None, self.state.last
         if not self.state.holding:
             self.state.holding = True
             self.state.held = []
@@ -59,9 +63,14 @@ class RestChain:
         return [delta]
 
     def snapshot(self, snapshot: Snapshot) -> list[AnyEvent]:
-        """A snapshot as it came -> itself and the held updates that continue it, or Stale if they don't."""
+        """A snapshot as it came -> itself and the held updates that continue it, or Stale if they don't.
+
+        Nothing for one that nobody waits for and that is older than the book.
+        """
         assert snapshot.sequence_id is not None
-        at = snapshot.sequence_id
+        at, reached = snapshot.sequence_id, self.state.last
+        if reached is not None and not self.state.holding and at < reached:
+            return []  # nobody waits for it: an answer that came late
         joined: list[AnyEvent] = [snapshot]
         for delta in self.state.held:
             assert delta.first_id is not None
@@ -72,9 +81,10 @@ class RestChain:
                 return [self._stale(snapshot.sequence_id, at, delta.first_id)]
             joined.append(delta)
             at = delta.sequence_id
-        if self.state.last is not None and at < self.state.last:
-            # A live book is further on than this snapshot and the updates held reach: it would go back in time.
-            return [self._stale(snapshot.sequence_id, at, self.state.last)]
+        reached = self.state.floor if reached is None else reached
+        if reached is not None and at < reached:
+            # The book was further on than this snapshot and the updates held reach: it would go back in time.
+            return [self._stale(snapshot.sequence_id, at, reached)]
         self.state = ChainState(last=at, holding=False)
         return joined
 

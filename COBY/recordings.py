@@ -23,6 +23,7 @@ DIRECTIONS = ("in", "http", "out", "connect", "meta", "in-ack")
 KINDS = ("ws", "http", "event")
 _KIND_OF = {"in": "ws", "http": "http"}
 _NS = 1_000_000_000
+_END_NS = 2**63  # what 64 bits hold
 
 
 class RecordedFrame(msgspec.Struct, frozen=True, gc=False):
@@ -140,11 +141,17 @@ def _among(key: str, value: str, allowed: tuple[str, ...]) -> None:
 
 def _time_ns(row: _Row) -> int | None:
     if row.received_at_ns is not None:
-        return row.received_at_ns
-    if isinstance(row.received_at, str):
-        return parse_time(row.received_at) * 1000
-    # By way of the decimal text: the product of floats would invent nanoseconds that nobody wrote.
-    return None if row.received_at is None else int(Decimal(repr(row.received_at)) * _NS)
+        time_ns = row.received_at_ns
+    elif row.received_at is None:
+        return None
+    elif isinstance(row.received_at, str):
+        time_ns = parse_time(row.received_at) * 1000
+    else:
+        # By way of the decimal text: the product of floats would invent nanoseconds that nobody wrote.
+        time_ns = int(Decimal(repr(row.received_at)) * _NS)
+    if not 0 <= time_ns < _END_NS:
+        raise ValueError("a time outside 1970 to 2262")
+    return time_ns
 
 
 def _bytes(row: _Row) -> bytes:

@@ -13,7 +13,7 @@ import click
 from COBY import exchanges
 from COBY.config import Config
 from COBY.exchanges.base import Endpoints, Exchange
-from COBY.runtime.health import Check, serve_health
+from COBY.runtime.health import serve_health
 from COBY.runtime.kafka import check_topics
 from COBY.runtime.main import run_async
 from COBY.runtime.metrics import Metrics, metrics
@@ -48,18 +48,39 @@ def main(name: str) -> None:
     run_async(f"producers-{name}", partial(produce, name))
 
 
+class Readiness:
+    """What /health/ready says; asked in another thread, from before anything has started."""
+
+    publisher: Publisher | None = None
+    connectors: Mapping[str, SlotConnector] | None = None
+
+    def kafka(self) -> tuple[bool, str]:
+        """Whether frames are taken."""
+        if self.publisher is None:
+            return False, "starting"
+        return self.publisher.healthy, "frames are taken" if self.publisher.healthy else "frames are dropped"
+
+    def slots(self) -> tuple[bool, str]:
+        """Whether every slot with listed symbols is subscribed."""
+        if self.connectors is None:
+            return False, "starting"
+        found = [item.status() for item in self.connectors.values() if listed(item.slot)]
+        words = [f"{status.slot} {status.state} {status.error or ''}".strip() for status in found]
+        return all(status.state == "subscribed" for status in found), "; ".join(words)
+
+
 async def produce(name: str, cfg: Config, stop: asyncio.Event) -> None:
     """The whole process: checks, then all slots until ``stop``, then everything delivered."""
     exchange = named_exchange(cfg, name)
-    checks: dict[str, Check] = {}
-    health = serve_health(cfg.metrics_port, checks)
+    readiness = Readiness()
+    health = serve_health(cfg.metrics_port, {"kafka": readiness.kafka, "slots": readiness.slots})
     try:
         check_topics(cfg)
-        publisher = Publisher(cfg, name, metrics(), WallClock())
+        publisher = readiness.publisher = Publisher(cfg, name, metrics(), WallClock())
         try:
             async with asyncio.TaskGroup() as group:
                 serving = group.create_task(publisher.run())
-                await _slots(cfg, exchange, publisher, checks, stop)
+                await _slots(cfg, exchange, publisher, readiness, stop)
                 serving.cancel()
         finally:
             await publisher.flush(FLUSH_SECONDS)
@@ -86,7 +107,7 @@ def endpoints(cfg: Config, exchange: Exchange) -> Endpoints:
 
 
 async def _slots(
-    cfg: Config, exchange: Exchange, publisher: Publisher, checks: dict[str, Check], stop: asyncio.Event
+    cfg: Config, exchange: Exchange, publisher: Publisher, readiness: Readiness, stop: asyncio.Event
 ) -> None:
     counters = metrics()
     counters.init_exchange(exchange.name)
@@ -97,7 +118,7 @@ async def _slots(
         where = endpoints(cfg, exchange)
         connectors = {slot.name: SlotConnector(slot, exchange, where, publisher, rest) for slot in slots}
         control = Control(cfg, exchange.name, connectors, counters)
-        checks |= {"kafka": partial(_kafka_check, publisher)} | _slot_checks(connectors)
+        readiness.connectors = connectors
         counters.show_frame_age(exchange.name, partial(_frame_age, connectors, publisher.clock))
         log.info("started", exchange=exchange.name, slots=len(slots), topic=publisher.topic)
         async with asyncio.TaskGroup() as group:
@@ -111,20 +132,6 @@ async def _slots(
 def _counting(counters: Metrics, name: str) -> Callable[..., None]:
     frames = counters.frames.labels(name)
     return lambda record: frames.inc() if record.kind == "ws" else None
-
-
-def _kafka_check(publisher: Publisher) -> tuple[bool, str]:
-    return publisher.healthy, "frames are taken" if publisher.healthy else "frames are dropped"
-
-
-def _slot_checks(connectors: Mapping[str, SlotConnector]) -> dict[str, Check]:
-    return {name: partial(_slot_check, connector) for name, connector in connectors.items()}
-
-
-def _slot_check(connector: SlotConnector) -> tuple[bool, str]:
-    status = connector.status()
-    well = status.state == "subscribed" or not listed(connector.slot)
-    return well, status.state if status.error is None else f"{status.state}: {status.error}"
 
 
 def _frame_age(connectors: Mapping[str, SlotConnector], clock: WallClock) -> float:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import click
 
 from COBY.config import Config
-from COBY.runtime.health import Check, serve_health
+from COBY.runtime.health import serve_health
 from COBY.runtime.kafka import check_topics, make_producer
 from COBY.runtime.main import run
 from COBY.runtime.metrics import metrics
@@ -45,29 +45,41 @@ def main() -> None:
 
 def tick_tock(cfg: Config, stop: threading.Event) -> None:
     """The whole process: checks, then marks until ``stop``, then all delivered."""
-    checks: dict[str, Check] = {}
-    health = serve_health(cfg.metrics_port, checks)
+    written = Written()
+    health = serve_health(cfg.metrics_port, {"marks": written.check})
     try:
         check_topics(cfg)
         topics = [topic_name(cfg.topic_prefix, "raw", exchange) for exchange in cfg.exchanges]
-        clock = Clock(cfg, topics)
-        checks["marks"] = clock.check
-        clock.run(stop)
+        Clock(cfg, topics, written).run(stop)
     finally:
         if health is not None:
             health.close()
 
 
+class Written:
+    """When marks were last delivered, for /health/ready."""
+
+    def __init__(self) -> None:
+        self.at: float | None = None
+
+    def check(self) -> tuple[bool, str]:
+        """Well if that is less than 5 s ago."""
+        if self.at is None:
+            return False, "none yet"
+        age = time.monotonic() - self.at
+        return age < LATE_SECONDS, f"last marks delivered {age:.1f} s ago"
+
+
 class Clock:
     """Writes marks; the wall clock is asked anew each time, so that clocks on several machines agree."""
 
-    def __init__(self, cfg: Config, topics: Iterable[str]) -> None:
+    def __init__(self, cfg: Config, topics: Sequence[str], written: Written) -> None:
         """Reads the newest marks in ``topics``: BrokerError `kafka.unreachable`."""
         self._grid_us = cfg.update_frequency_us
         self._failure: BrokerError | None = None
         self._producer = make_producer(cfg, self._fail, linger_ms=0)
         self._last_us = last_marks(cfg, topics, _now_us())
-        self._written = 0.0
+        self._written = written
         counters = metrics()
         counters.init_stage(STAGE, topics)
         self._outputs = {topic: counters.outputs.labels(STAGE, topic) for topic in topics}
@@ -83,11 +95,6 @@ class Clock:
         if self._producer.flush(FLUSH_SECONDS):
             raise BrokerError("kafka.unflushed", f"marks were not delivered within {FLUSH_SECONDS:g} s")
 
-    def check(self) -> tuple[bool, str]:
-        """For /health/ready."""
-        age = time.monotonic() - self._written
-        return age < LATE_SECONDS, f"last marks delivered {age:.1f} s ago" if self._written else "none yet"
-
     def _round(self, stop: threading.Event) -> None:
         """The newest grid point into every partition where newer than the last; waits for delivery.
 
@@ -102,7 +109,7 @@ class Clock:
         while len(self._producer) and not stop.is_set():
             self._serve(POLL_SECONDS)
         self._serve(0)
-        self._written = time.monotonic()
+        self._written.at = time.monotonic()
 
     def _serve(self, seconds: float) -> None:
         self._producer.poll(seconds)

@@ -14,7 +14,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its __init_
 
 from COBY.config import Config
 from COBY.runtime.kafka import ANSWER_SECONDS, admin
-from COBY.topics import DAY_MS, all_topics
+from COBY.topics import HOUR_MS, all_topics
 
 RETENTION = "retention.ms"
 
@@ -33,7 +33,7 @@ def keep_old_records(cfg: Config, exchange: str, oldest_ms: int) -> Iterator[str
     short = []
     for resource, answer in client.describe_configs(resources, request_timeout=ANSWER_SECONDS).items():
         retention_ms = int(answer.result(ANSWER_SECONDS)[RETENTION].value)
-        if 0 <= retention_ms < age_ms + DAY_MS:
+        if 0 <= retention_ms < age_ms + HOUR_MS:
             short.append(resource.name)
     off = ConfigEntry(RETENTION, "-1", incremental_operation=AlterConfigOpType.SET)
     changes = [ConfigResource(ResourceType.TOPIC, name, incremental_configs=[off]) for name in short]

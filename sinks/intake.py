@@ -12,8 +12,10 @@ from time import monotonic
 from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # re-exported without __all__
 
-from COBY.runtime.kafka import ANSWER_SECONDS, broker_error
+from COBY.config import Config
+from COBY.runtime.kafka import ANSWER_SECONDS, admin, broker_error, make_consumer
 from COBY.utils.logging import get_logger
 
 Partition = tuple[str, int]
@@ -25,17 +27,18 @@ log = get_logger(__name__)
 class Intake:
     """The consumer of a group, subscribed to topics. One thread uses it."""
 
-    def __init__(self, consumer: Consumer, topics: Sequence[str], ahead: int = 500) -> None:
-        """``topics``: full names; ``ahead``: records taken from librdkafka at once."""
-        self._consumer = consumer
-        self._ahead = ahead
+    def __init__(self, cfg: Config, group: str, topics: Sequence[str], ahead: int) -> None:
+        """``group`` and ``topics``: full names; ``ahead``: records taken from librdkafka at once, at most."""
+        self._consumer = make_consumer(cfg, group)
+        self._admin = admin(cfg)
+        self._ahead = min(ahead, cfg.data_buffer_size)
         self._backlog: deque[Message] = deque()
         self.generation = 0
         self.dealt: list[Partition] = []
         """Partitions of this member."""
         self.placed = True
         """Whether the dealt partitions have been given their starting offsets; if not, `place` has to be called."""
-        consumer.subscribe(
+        self._consumer.subscribe(
             list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
         )
 
@@ -65,10 +68,24 @@ class Intake:
         if generation == self.generation:
             self._consumer.resume(paused)
 
-    def bounds(self, partition: Partition) -> tuple[int, int]:
-        """(oldest offset, end offset) of a partition, asked of the broker. KafkaException when it does not answer."""
-        low, high = self._consumer.get_watermark_offsets(TopicPartition(*partition), timeout=ANSWER_SECONDS)
-        return low, high
+    def bounds(self, partitions: Iterable[Partition]) -> dict[Partition, tuple[int, int]]:
+        """(oldest offset, end offset) by partition, asked of the brokers. KafkaException when one does not answer.
+
+        All at once and on a connection of its own: on the consumer's each question waits behind a long fetch.
+        """
+        asked = _partitions(partitions)
+        oldest, newest = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        lows, ends = self._offsets(asked, oldest), self._offsets(asked, newest)
+        return {partition: (low, ends[partition]) for partition, low in lows.items()}
+
+    def _offsets(self, asked: list[TopicPartition], spec: OffsetSpec) -> dict[Partition, int]:
+        if not asked:
+            return {}
+        answers = self._admin.list_offsets(dict.fromkeys(asked, spec), request_timeout=ANSWER_SECONDS)
+        return {
+            (item.topic, item.partition): answer.result(2 * ANSWER_SECONDS).offset
+            for item, answer in answers.items()
+        }
 
     def end(self, partition: Partition) -> int | None:
         """The end offset as last seen with fetched records, without asking; None before the first fetch."""

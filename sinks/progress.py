@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from COBY.runtime.database import Connection
@@ -18,15 +18,17 @@ class Start(NamedTuple):
 
 
 def read_start(
-    conn: Connection, partitions: list[Partition], bounds: Callable[[Partition], tuple[int, int]]
+    conn: Connection, partitions: list[Partition], bounds: Mapping[Partition, tuple[int, int]]
 ) -> Start:
     """The starting offsets of these partitions; those never seen begin at Kafka's oldest record.
+
+    ``bounds``: (oldest offset, end offset) in Kafka.
 
     StorageError `db.progress_ahead` where the database is ahead of Kafka: the topic is not the one it was.
     """
     start = Start({}, {})
     for partition in partitions:
-        low, end = bounds(partition)
+        low, end = bounds[partition]
         with conn.transaction():
             next_offset, positions = _stored(conn, partition, low)
         if next_offset > end:

@@ -17,7 +17,7 @@ from confluent_kafka import KafkaException, Message
 from COBY.config import Config
 from COBY.records import Status
 from COBY.runtime.health import serve_health
-from COBY.runtime.kafka import check_topics, make_consumer
+from COBY.runtime.kafka import check_topics
 from COBY.runtime.main import run
 from COBY.runtime.metrics import Metrics, metrics
 from COBY.runtime.reader import place_of
@@ -68,8 +68,7 @@ class RedisSink:
         self._shown = shown
         self._group = f"{cfg.topic_prefix}-redis"
         self._names = {topic_name(cfg.topic_prefix, name): name for name in CHANNELS}
-        ahead = min(BATCH_RECORDS, cfg.data_buffer_size)
-        self._intake = Intake(make_consumer(cfg, self._group), list(self._names), ahead)
+        self._intake = Intake(cfg, self._group, list(self._names), BATCH_RECORDS)
         self._letters = DeadLetters(cfg, STAGE, shown)
         self._client = make_client(cfg)
         self._script = self._client.register_script(SCRIPT)
@@ -109,8 +108,7 @@ class RedisSink:
         def read() -> None:
             known = self._intake.committed(partitions) | current
             built = self._built(partitions)
-            for partition in partitions:
-                low, end = self._intake.bounds(partition)
+            for partition, (low, end) in self._intake.bounds(partitions).items():
                 tail = max(low, end - TAILS.get(self._names[partition[0]], TAIL))
                 place = known.get(partition, tail)
                 starts[partition] = max(low, min(place, end) if partition in built else min(place, tail))

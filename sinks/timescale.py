@@ -18,7 +18,7 @@ from psycopg_pool import PoolTimeout
 from COBY.config import Config
 from COBY.runtime.database import Connection, connect, is_passing, is_row_fault, make_pool, refused
 from COBY.runtime.health import serve_health
-from COBY.runtime.kafka import check_topics, make_consumer
+from COBY.runtime.kafka import check_topics
 from COBY.runtime.main import run
 from COBY.runtime.metrics import Metrics, metrics
 from COBY.topics import topic_name
@@ -40,6 +40,7 @@ STAGE = "timescale"
 BATCH_SECONDS = 0.5
 """A record waits no longer than this for its batch to fill."""
 POLL_SECONDS = 0.1
+AHEAD = 500
 LAG_SECONDS = 1.0
 
 log = get_logger(__name__)
@@ -59,8 +60,7 @@ class TimescaleSink:
         self._group = f"{cfg.topic_prefix}-timescale"
         names = {topic_name(cfg.topic_prefix, name): name for name in TOPICS}
         self._taker = Taker(names, cfg.store_interval_us)
-        ahead = min(500, cfg.data_buffer_size)
-        self._intake = Intake(make_consumer(cfg, self._group), list(names), ahead)
+        self._intake = Intake(cfg, self._group, list(names), AHEAD)
         self._letters = DeadLetters(cfg, STAGE, shown)
         self._pool = make_pool(cfg)
         self._retention = Retention(cfg)
@@ -95,9 +95,11 @@ class TimescaleSink:
     def _place(self) -> None:
         generation = self._intake.generation
         starts: list[Start] = []
-        read: Callable[[Connection, bool], None] = lambda conn, _: starts.append(  # noqa: E731
-            read_start(conn, self._intake.dealt, self._intake.bounds)
-        )
+
+        def read(conn: Connection, _again: bool) -> None:
+            dealt = self._intake.dealt
+            starts.append(read_start(conn, dealt, self._intake.bounds(dealt)))
+
         if not self._attempt(read) or generation != self._intake.generation:
             return
         self._taker.start(starts[-1].offsets, starts[-1].positions)

@@ -5,7 +5,7 @@ import json
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,8 +29,9 @@ from COBY.exchanges.base import (
     Send,
     Slot,
 )
-from COBY.runtime.kafka import apply_topics
+from COBY.runtime.kafka import apply_topics, check_topics
 from COBY.runtime.metrics import Metrics
+from COBY.utils.exceptions import BrokerError
 from COBY.utils.timing import WallClock
 from producers.backoff import Backoff, Limits
 from producers.connector import SlotConnector
@@ -154,7 +155,12 @@ def configured(kafka_env: Mapping[str, str], prefix: str, **settings: str) -> Co
     own = {"TOPIC_PREFIX": prefix, "EXCHANGES": "binance", "SYMBOLS": ",".join(SYMBOLS), "LOG_FILE": "-"}
     cfg = load_config({**kafka_env, **own, **settings})
     apply_topics(cfg)
-    return cfg
+    for _ in range(100):  # a broker knows of a new topic a moment after the controller
+        with suppress(BrokerError):
+            check_topics(cfg)
+            return cfg
+        time.sleep(0.1)
+    raise AssertionError("the topics made are not there")
 
 
 @dataclass

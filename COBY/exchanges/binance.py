@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from typing import Annotated, Any
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
@@ -32,12 +32,19 @@ from COBY.exchanges.base import (
     Snapshot,
     Trade,
 )
-from COBY.text import PRICES, SIZES, check_levels
+from COBY.text import PRICES, SIZES, check_levels, is_zero
 
 SNAPSHOT_LEVELS = 5000
 UNKNOWN_LIMIT = 1000
 """A REST body without its url counts as cut when a side holds at least so many levels."""
+DEFAULT_LIMIT = 100
+"""What the exchange takes where a url names no limit."""
 INVALID_SYMBOL = -1121
+MICROSECONDS_FROM = 10**14
+"""Times are milliseconds, or microseconds by ``?timeUnit=MICROSECOND``: so many milliseconds are the year 5138."""
+LATEST_US = 253_402_300_799_999_999  # the year 9999: no date can say more
+
+UpdateId = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class Depth(msgspec.Struct, gc=False):
@@ -45,8 +52,8 @@ class Depth(msgspec.Struct, gc=False):
 
     E: int
     s: str
-    U: int
-    u: int
+    U: UpdateId
+    u: UpdateId
     b: list[tuple[str, str]]
     a: list[tuple[str, str]]
 
@@ -55,7 +62,7 @@ class TradeMessage(msgspec.Struct, gc=False):
     """trade: ``m`` true means that the buyer was the maker, so the taker sold."""
 
     s: str
-    t: int
+    t: UpdateId
     p: str
     q: str
     T: int
@@ -77,7 +84,7 @@ class WrappedTrade(msgspec.Struct, gc=False):
 class Body(msgspec.Struct):
     """The body of GET /api/v3/depth."""
 
-    lastUpdateId: int  # noqa: N815 - the exchange's own name
+    lastUpdateId: UpdateId  # noqa: N815 - the exchange's own name
     bids: list[tuple[str, str]]
     asks: list[tuple[str, str]]
 
@@ -97,12 +104,11 @@ class BinanceDecoder:
         self._chains: dict[str, RestChain] = {}
 
     def decode(self, frame: bytes, kind: str, symbol: str | None, url: str | None) -> list[AnyEvent]:
-        """See `Decoder.decode`."""
         try:
             if kind == "http":
                 return self._rest(frame, symbol, url)
             # The name of a combined stream says what the frame is, without parsing it.
-            prefix = frame[: frame.index(b'"', 11)] if frame.startswith(b'{"stream":"') else b""
+            prefix = frame[: max(frame.find(b'"', 11), 0)] if frame.startswith(b'{"stream":"') else b""
             if prefix.endswith(b"@trade"):
                 return self._trade(_wrapped_trade.decode(frame).data)
             if prefix.endswith(b"@depth@100ms"):
@@ -112,19 +118,15 @@ class BinanceDecoder:
             return [_rejected(error)]
 
     def expect_snapshot(self, symbol: str, proven: bool) -> None:
-        """See `Decoder.expect_snapshot`."""
         self._chain(symbol).hold(proven)
 
     def met(self) -> frozenset[str]:
-        """See `Decoder.met`."""
         return frozenset(self._chains)
 
     def save(self) -> object:
-        """See `Decoder.save`."""
         return {symbol: msgspec.to_builtins(chain.state) for symbol, chain in sorted(self._chains.items())}
 
     def load(self, state: object) -> None:
-        """See `Decoder.load`."""
         states = msgspec.convert(state, dict[str, ChainState])
         self._chains = {symbol: RestChain(symbol, state) for symbol, state in states.items()}
 
@@ -144,16 +146,17 @@ class BinanceDecoder:
         check_levels(data.a)
         if data.u < data.U:
             return [Rejected("frame.range", f"u {data.u} is before U {data.U}", symbol)]
-        return self._chain(symbol).delta(Delta(symbol, data.b, data.a, data.U, data.u, data.E * 1000))
+        return self._chain(symbol).delta(Delta(symbol, data.b, data.a, data.U, data.u, _time_us(data.E)))
 
     def _trade(self, data: TradeMessage) -> list[AnyEvent]:
         symbol = self._name(data.s)
         if symbol is None:
             return [_unknown(data.s)]
         PRICES[data.p]
-        SIZES[data.q]
+        if not SIZES[data.q] and is_zero(data.q):
+            return [Rejected("frame.number", f"a trade of size {data.q!r}, allowed: > 0", symbol)]
         side = "sell" if data.m else "buy"
-        return [Trade(symbol, data.p, data.q, side, str(data.t), data.T * 1000)]
+        return [Trade(symbol, data.p, data.q, side, str(data.t), _time_us(data.T))]
 
     def _other(self, frame: bytes) -> list[AnyEvent]:
         """Unwrapped frames, other channels, replies."""
@@ -169,31 +172,37 @@ class BinanceDecoder:
         return []
 
     def _rest(self, frame: bytes, symbol: str | None, url: str | None) -> list[AnyEvent]:
-        symbol, limit = self._asked(symbol, url)
-        if symbol is None:
-            return [Rejected("frame.unknown_symbol", "a REST body without symbol or url")]
-        if b'"code"' in frame[:40]:
-            return [_refusal(_any.decode(frame), symbol)]
-        body = _body.decode(frame)
+        asked, limit = _asked(url)
+        # A record's header names our symbol, a url the exchange's; recordings of others may mix them.
+        named = symbol if symbol in self._symbols.values() else self._name(symbol or asked or "")
+        if not named:
+            return [_unknown(symbol or asked or "")]
+        try:
+            body = _body.decode(frame)
+        except msgspec.ValidationError:
+            if isinstance(message := _any.decode(frame), dict) and "code" in message:
+                return [_refusal(message, named)]
+            raise
         check_levels(body.bids)
         check_levels(body.asks)
-        return self._chain(symbol).snapshot(
-            Snapshot(
-                symbol,
-                body.bids,
-                body.asks,
-                body.lastUpdateId,
-                None,
-                limited_bids=len(body.bids) >= limit,
-                limited_asks=len(body.asks) >= limit,
-            )
+        cut = (len(body.bids) >= limit, len(body.asks) >= limit)
+        return self._chain(named).snapshot(
+            Snapshot(named, body.bids, body.asks, body.lastUpdateId, None, *cut)
         )
 
-    def _asked(self, symbol: str | None, url: str | None) -> tuple[str | None, int]:
-        query = parse_qs(urlsplit(url).query) if url else {}
-        if symbol is None and "symbol" in query:
-            symbol = self._name(query["symbol"][0])
-        return symbol, int(query.get("limit", [str(UNKNOWN_LIMIT)])[0])
+
+def _asked(url: str | None) -> tuple[str | None, int]:
+    """Exchange symbol and number of levels that a url asks for."""
+    if url is None:
+        return None, UNKNOWN_LIMIT
+    query = dict(parse_qsl(urlsplit(url).query))
+    limit = query.get("limit", "")
+    return query.get("symbol"), int(limit) if limit.isdecimal() else DEFAULT_LIMIT
+
+
+def _time_us(value: int) -> int:
+    """A time of the exchange in microseconds, within what a date can say."""
+    return value * 1000 if 0 <= value < MICROSECONDS_FROM else max(0, min(value, LATEST_US))
 
 
 def _unknown(exchange_symbol: str) -> Rejected:
@@ -208,8 +217,8 @@ def _rejected(error: Exception) -> Rejected:
     return Rejected("frame.number", str(error))
 
 
-def _refusal(message: Any, symbol: str) -> AnyEvent:
-    code, text = (message.get("code"), message.get("msg")) if isinstance(message, dict) else (None, message)
+def _refusal(message: dict[str, Any], symbol: str) -> AnyEvent:
+    code, text = message["code"], message.get("msg")
     if code == INVALID_SYMBOL:
         return NotListed(symbol, str(text))
     return Rejected("frame.rest_error", f"code {code}: {text}", symbol)
@@ -225,23 +234,19 @@ class BinanceSession:
         self._names = {symbol: name for name, symbol in symbols.items()}
 
     def connect(self) -> Connect:
-        """See `Session.connect`."""
         return Connect(f"{self._endpoints.ws_url}/stream")
 
     def opened(self, now: float) -> list[Command]:
-        """See `Session.opened`."""
         streams = [f"{name.lower()}@{kind}" for name in self._symbols for kind in ("depth@100ms", "trade")]
         return [Send(json.dumps({"method": "SUBSCRIBE", "params": streams, "id": 1}))]
 
     def received(self, frame: bytes, now: float) -> list[Command]:
         """See `Session.received`. Data frames begin with their stream's name; all else is short."""
-        if frame.startswith(b'{"stream":"') and b'"serverShutdown"' not in frame[:80]:
-            return []
-        if len(frame) > 4096:
+        if len(frame) > 4096 or (frame.startswith(b'{"stream":"') and b'"serverShutdown"' not in frame[:80]):
             return []
         try:
             message = _any.decode(frame)
-        except (msgspec.MsgspecError, RecursionError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return []
         return self._reply(message) if isinstance(message, dict) else []
 
@@ -258,17 +263,13 @@ class BinanceSession:
         return []
 
     def timer(self, now: float) -> list[Command]:
-        """See `Session.timer`: the server pings, the socket's library answers."""
-        return []
+        return []  # the server pings, the socket's library answers
 
     def resync(self, symbol: str, reason: str) -> list[Command]:
         """See `Session.resync`: the connection is kept, the snapshot fetched anew."""
         # REST lags the stream: one that was too old is asked for again a little later.
-        return (
-            [self._fetch(symbol, 0.5 if reason == "snapshot_too_old" else 0.0)]
-            if symbol in self._names
-            else []
-        )
+        delay_seconds = 0.5 if reason == "snapshot_too_old" else 0.0
+        return [self._fetch(symbol, delay_seconds)] if symbol in self._names else []
 
     def _fetch(self, symbol: str, delay_seconds: float = 0.0) -> Fetch:
         query = f"symbol={self._names[symbol]}&limit={SNAPSHOT_LEVELS}"
@@ -289,11 +290,9 @@ class Binance:
         return symbol
 
     def session(self, symbols: Mapping[str, str], endpoints: Endpoints) -> Session:
-        """See `Exchange.session`."""
         return BinanceSession(symbols, endpoints)
 
     def decoder(self, symbols: Mapping[str, str]) -> Decoder:
-        """See `Exchange.decoder`."""
         return BinanceDecoder(symbols)
 
 

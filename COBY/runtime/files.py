@@ -7,7 +7,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from io import BufferedReader
+from io import BufferedReader, RawIOBase
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
@@ -57,7 +57,8 @@ def writing_bytes(path: str, *, force: bool = False) -> Iterator[BinaryIO]:
 def _source(path: str) -> Iterator[IO[bytes]]:
     with ExitStack() as stack:
         plain = sys.stdin.buffer if path == "-" else stack.enter_context(Path(path).open("rb"))
-        file = cast(BufferedReader, plain)
+        # Whoever replaces standard input may give a stream that cannot look ahead.
+        file = plain if isinstance(plain, BufferedReader) else BufferedReader(cast(RawIOBase, plain))
         if file.peek(2)[:2] == GZIP_MAGIC:
             yield cast(IO[bytes], stack.enter_context(gzip.GzipFile(fileobj=file)))
         else:

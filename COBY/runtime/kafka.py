@@ -39,6 +39,9 @@ Headers = Sequence[tuple[str, str | bytes | None]]
 Delivered = Callable[[KafkaError | None, Message], None]
 
 log = get_logger(__name__)
+_librdkafka = logging.getLogger("librdkafka")
+# Said at every start of a producer; that it is experimental was weighed (DESIGN.md, Recovery 5).
+_librdkafka.addFilter(lambda record: "enable.gapless.guarantee is experimental" not in record.getMessage())
 
 
 def client_settings(cfg: Config, **more: Any) -> dict[str, Any]:
@@ -49,7 +52,7 @@ def client_settings(cfg: Config, **more: Any) -> dict[str, Any]:
         "message.max.bytes": MAX_MESSAGE_BYTES,
         "socket.keepalive.enable": True,
         "reconnect.backoff.max.ms": 2_000,
-        "logger": logging.getLogger("librdkafka"),
+        "logger": _librdkafka,
     }
     return settings | _dotted(more)
 

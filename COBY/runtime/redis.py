@@ -13,16 +13,13 @@ from COBY.config import Config
 from COBY.utils.exceptions import StorageError
 
 TIMEOUT_SECONDS = 5.0
+_FULL = "command not allowed when used memory"
+_BROKEN_DISK = "MISCONF"
 _PASSING = (
-    "OOM",
-    "MISCONF",
-    "LOADING",
-    "READONLY",
-    "BUSY",
-    "MASTERDOWN",
-    "NOREPLICAS",
-    "TRYAGAIN",
-    "Out of memory",
+    redis.OutOfMemoryError,
+    redis.ReadOnlyError,
+    redis.exceptions.MasterDownError,
+    redis.exceptions.TryAgainError,
 )
 
 Client = redis.Redis
@@ -79,4 +76,6 @@ def built_key(prefix: str) -> str:
 
 def is_passing(error: redis.RedisError) -> bool:
     """Whether the same command may succeed a little later: no connection, no memory, still loading, read-only."""
-    return not isinstance(error, redis.ResponseError) or str(error).startswith(_PASSING)
+    if not isinstance(error, redis.ResponseError) or isinstance(error, _PASSING):
+        return True
+    return _FULL in str(error) or _BROKEN_DISK in str(error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future
+from time import monotonic, sleep
 from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
@@ -27,6 +28,9 @@ from COBY.utils.exceptions import BrokerError
 
 REPLICAS = 3
 """Copies of each partition where there are brokers enough; two of them must have a record before it counts."""
+
+
+HEARD_SECONDS = 0.05
 
 
 class Difference(NamedTuple):
@@ -96,12 +100,22 @@ def apply_topics(cfg: Config) -> list[str]:
         cfg, client, {item.topic: wanted[item.topic] for item in differences if item.code == "topics.missing"}
     )
     _alter(client, [item for item in differences if item.code == "topics.config"])
+    _await(cfg, client)
     return [
         f"created {item.topic} with {item.wanted} partitions"
         if item.code == "topics.missing"
         else f"set {item.topic} {item.setting}={item.wanted} (was {item.found})"
         for item in differences
     ]
+
+
+def _await(cfg: Config, client: AdminClient) -> None:
+    """Wait until the brokers answer by the table: the controller agrees to a change before they have heard of it."""
+    until = monotonic() + ANSWER_SECONDS
+    while differences := compare(cfg, client):
+        if monotonic() > until:
+            raise _drift(cfg, differences)
+        sleep(HEARD_SECONDS)
 
 
 def _drift(cfg: Config, differences: list[Difference]) -> BrokerError:

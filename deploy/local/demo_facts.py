@@ -24,6 +24,9 @@ from COBY.utils.intervals import parse_time
 from deploy.local.ports import HOST
 
 
+QUIET_SECONDS = 10.0  # a topic that gives nothing for so long has no more to give
+
+
 def ask(url: str, *, post: bool = False) -> Any:
     """The JSON answer of a GET (or an empty POST)."""
     request = urllib.request.Request(url, method="POST" if post else "GET", data=b"" if post else None)
@@ -70,18 +73,17 @@ def read_all(config: Config, topic: str) -> list[Any]:
     consumer = Consumer(settings)
     try:
         partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        ends = {
-            number: consumer.get_watermark_offsets(TopicPartition(topic, number))[1] for number in partitions
+        bounds = {
+            number: consumer.get_watermark_offsets(TopicPartition(topic, number)) for number in partitions
         }
         consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
+        wanted = sum(end - begin for begin, end in bounds.values())
         messages: list[Any] = []
-        while len(messages) < sum(ends.values()):
-            batch = consumer.consume(5_000, timeout=5)
-            if not batch:
-                break
-            messages += [
-                message for message in batch if (message.offset() or 0) < ends[message.partition() or 0]
-            ]
+        heard = time.monotonic()
+        while len(messages) < wanted and time.monotonic() - heard < QUIET_SECONDS:
+            if batch := consumer.consume(5_000, timeout=0.1):
+                heard = time.monotonic()
+            messages += [one for one in batch if (one.offset() or 0) < bounds[one.partition() or 0][1]]
         return messages
     finally:
         consumer.close()

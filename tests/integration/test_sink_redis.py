@@ -1,16 +1,18 @@
 """The Redis sink on real Kafka and Redis: newest values, never older ones, filled again when emptied."""
 
 import json
-import time
+import socket
 
 import pytest
 import redis
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from COBY.codec import encode
 from COBY.records import Consolidated, MergedLevel, Missing, Status
 from COBY.runtime.kafka import apply_topics
 from COBY.runtime.redis import make_client, require_redis
+from COBY.topics import partition_of
 from COBY.utils.exceptions import StorageError
 from sinks.redis import RedisSink
 from tests.integration.sink_helpers import (
@@ -66,6 +68,14 @@ def latest(client, cfg, *parts):
     return None if text is None else json.loads(text)
 
 
+def read(run) -> float:
+    return run.metrics.registry.get_sample_value("coby_records_total", {"stage": "redis"})
+
+
+def position_of(client, cfg):
+    return (latest(client, cfg, "trade", "BTCUSDT", "binance") or {}).get("position")
+
+
 def test_the_latest_value_is_json_with_decimal_strings_and_its_origin(cfg, client, feeder):
     with running(RedisSink, cfg) as run:
         feeder.send(consolidated(0), f"{START_US}:2", "aggregate/BTCUSDT")
@@ -111,7 +121,7 @@ def test_the_feed_holds_every_record_once_in_order(cfg, client, feeder):
         feeder.trades(0, 300)
         feeder.trades(250, 300)  # written again after a crash
         feeder.trades(300, 500)
-        until(lambda: latest(client, cfg, "trade", "BTCUSDT", "binance")["position"] == "499:0", run=run)
+        until(lambda: position_of(client, cfg) == "499:0", run=run)
         entries = client.xrange(f"{cfg.topic_prefix}:feed:trade:BTCUSDT")
     assert [json.loads(fields["value"])["trade_id"] for _, fields in entries] == [str(n) for n in range(500)]
 
@@ -133,12 +143,11 @@ def test_feeds_are_capped(cfg, client, feeder):
 def test_an_older_record_never_replaces_a_newer_one(cfg, client, feeder):
     seen = []
     with running(RedisSink, cfg) as run:
-        for position in (5, 3, 9, 8, 9):
+        for count, position in enumerate((5, 3, 9, 8, 9), start=1):
             feeder.send(trade(position), f"{position}:0")
             feeder.flush()
-            time.sleep(0.3)
-            seen.append(latest(client, cfg, "trade", "BTCUSDT", "binance")["position"])
-    assert run.error is None
+            until(lambda count=count: read(run) == count, run=run)
+            seen.append(position_of(client, cfg))
     assert seen == ["5:0", "5:0", "9:0", "9:0", "9:0"]
 
 
@@ -148,7 +157,7 @@ def test_positions_are_compared_as_numbers(cfg, client, feeder):
             feeder.send(trade(1, trade_id=position), position)
         feeder.flush()
         until(
-            lambda: (latest(client, cfg, "trade", "BTCUSDT", "binance") or {}).get("position") == "100:10",
+            lambda: position_of(client, cfg) == "100:10",
             run=run,
         )
 
@@ -163,7 +172,7 @@ def test_a_flushed_redis_is_filled_again_from_the_topics(cfg, client, feeder):
         # Without any new record: the tails are read again.
         until(lambda: client.exists(f"{cfg.topic_prefix}:latest:ohlcv:BTCUSDT:1d"), seconds=10, run=run)
         until(
-            lambda: (latest(client, cfg, "trade", "BTCUSDT", "binance") or {}).get("position") == "49:0",
+            lambda: position_of(client, cfg) == "49:0",
             run=run,
         )
 
@@ -172,13 +181,13 @@ def test_a_sink_that_starts_on_an_empty_redis_reads_back_what_it_had_read(cfg, c
     with running(RedisSink, cfg) as run:
         feeder.trades(0, 20)
         until(
-            lambda: (latest(client, cfg, "trade", "BTCUSDT", "binance") or {}).get("position") == "19:0",
+            lambda: position_of(client, cfg) == "19:0",
             run=run,
         )
     client.flushall()
     with running(RedisSink, cfg) as run:
         until(
-            lambda: (latest(client, cfg, "trade", "BTCUSDT", "binance") or {}).get("position") == "19:0",
+            lambda: position_of(client, cfg) == "19:0",
             run=run,
         )
         assert client.xlen(f"{cfg.topic_prefix}:feed:trade:BTCUSDT") == 20
@@ -188,14 +197,13 @@ def test_a_sink_that_starts_again_goes_on_where_it_was(cfg, client, feeder):
     with running(RedisSink, cfg) as run:
         feeder.trades(0, 20)
         until(
-            lambda: (latest(client, cfg, "trade", "BTCUSDT", "binance") or {}).get("position") == "19:0",
+            lambda: position_of(client, cfg) == "19:0",
             run=run,
         )
     feeder.trades(20, 40)
     with running(RedisSink, cfg) as run:
-        until(lambda: latest(client, cfg, "trade", "BTCUSDT", "binance")["position"] == "39:0", run=run)
-        records = run.metrics.registry.get_sample_value("coby_records_total", {"stage": "redis"})
-        assert records == 20
+        until(lambda: position_of(client, cfg) == "39:0", run=run)
+        until(lambda: read(run) == 20, run=run)
     assert client.xlen(f"{cfg.topic_prefix}:feed:trade:BTCUSDT") == 40
 
 
@@ -205,7 +213,7 @@ def test_a_redis_without_memory_is_waited_for(cfg, client, feeder):
     with running(RedisSink, cfg) as run:
         feeder.trades(0, 5)
         until(
-            lambda: (latest(client, cfg, "trade", "BTCUSDT", "binance") or {}).get("position") == "4:0",
+            lambda: position_of(client, cfg) == "4:0",
             run=run,
         )
         client.config_set("maxmemory-policy", "noeviction")
@@ -213,11 +221,11 @@ def test_a_redis_without_memory_is_waited_for(cfg, client, feeder):
         try:
             feeder.trades(5, 10)
             until(lambda: not run.sink.writes()[0], run=run)
-            assert latest(client, cfg, "trade", "BTCUSDT", "binance")["position"] == "4:0"
+            assert position_of(client, cfg) == "4:0"
         finally:
             client.config_set("maxmemory", memory)
             client.config_set("maxmemory-policy", policy)
-        until(lambda: latest(client, cfg, "trade", "BTCUSDT", "binance")["position"] == "9:0", run=run)
+        until(lambda: position_of(client, cfg) == "9:0", run=run)
         assert run.sink.writes()[0]
 
 
@@ -225,12 +233,12 @@ def test_broken_connections_are_made_anew(cfg, client, feeder):
     with running(RedisSink, cfg) as run:
         feeder.trades(0, 5)
         until(
-            lambda: (latest(client, cfg, "trade", "BTCUSDT", "binance") or {}).get("position") == "4:0",
+            lambda: position_of(client, cfg) == "4:0",
             run=run,
         )
         client.execute_command("CLIENT", "KILL", "TYPE", "NORMAL", "SKIPME", "YES")
         feeder.trades(5, 10)
-        until(lambda: latest(client, cfg, "trade", "BTCUSDT", "binance")["position"] == "9:0", run=run)
+        until(lambda: position_of(client, cfg) == "9:0", run=run)
 
 
 def test_what_cannot_be_read_stops_nothing_and_is_buried_by_one_sink_only(cfg, client, feeder):
@@ -250,24 +258,19 @@ def test_what_cannot_be_read_stops_nothing_and_is_buried_by_one_sink_only(cfg, c
 
 def test_partitions_that_retention_has_cut_are_read_from_what_is_left(cfg, client, feeder, kafka):
     feeder.trades(0, 20)
-    from confluent_kafka import TopicPartition
-
-    from COBY.topics import partition_of
-
     where = TopicPartition(f"{cfg.topic_prefix}.trade.v1", partition_of(b"BTCUSDT", 12), 15)
-    for done in AdminClient({"bootstrap.servers": kafka.bootstrap_servers}).delete_records([where]).values():
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    for done in admin.delete_records([where]).values():
         done.result(timeout=10)
     with running(RedisSink, cfg) as run:
         until(
-            lambda: (latest(client, cfg, "trade", "BTCUSDT", "binance") or {}).get("position") == "19:0",
+            lambda: position_of(client, cfg) == "19:0",
             run=run,
         )
     assert client.xlen(f"{cfg.topic_prefix}:feed:trade:BTCUSDT") == 5
 
 
 def test_a_missing_redis_is_one_clear_error(topic_prefix):
-    import socket
-
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

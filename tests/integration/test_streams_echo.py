@@ -157,7 +157,7 @@ class Bench:
         ends = {part: consumer.get_watermark_offsets(TopicPartition(topic, part))[1] for part in range(12)}
         consumer.assign([TopicPartition(topic, part, 0) for part in range(12)])
         found, left = defaultdict(list), sum(ends.values())
-        while left:
+        while left > 0:
             for record in consumer.consume(1000, 10):
                 assert record.error() is None
                 left -= 1
