@@ -13,15 +13,20 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from COBY.codec import decode, encode
-from COBY.merging import consolidated, heatmap
+from COBY.merging import NO_TICK, consolidated, heatmap
 from COBY.ohlcv import Candles, CandleState
 from COBY.records import NAMES as TOPIC_OF
 from COBY.records import BookTick, Candle, Consolidated, Heatmap
+from COBY.slot_state import MAX_DETAIL
 from COBY.stage import InRecord, Output, header, parse_position, position_headers
 from COBY.utils.exceptions import ProcessingError
 
 if TYPE_CHECKING:  # settings are passed in: a pure file never reads them by itself
     from COBY.config import Config
+
+
+LIMIT = 2**63
+"""Of ints that are saved."""
 
 
 class Waiting(msgspec.Struct):
@@ -77,10 +82,10 @@ class AggregateTask:
             if self.next_offset is not None and record.offset < self.next_offset:
                 continue
             self.next_offset = record.offset + 1
-            if self._is_repeat(record):
-                self._counts["repeats",] += 1
-                continue
             try:
+                if self._is_repeat(record):
+                    self._counts["repeats",] += 1
+                    continue
                 tick = self._tick(record)
             except ProcessingError as error:
                 outputs.append(self._dead_letter(record, error))
@@ -105,7 +110,7 @@ class AggregateTask:
     def save(self) -> bytes:
         """See `Task.save`."""
         symbols = {
-            symbol: SavedSymbol(self._waiting[symbol], self._candles_of(symbol).state)
+            symbol: SavedSymbol(_sorted(self._waiting[symbol]), self._candles_of(symbol).state)
             for symbol in sorted(self._waiting)
         }
         positions = dict(sorted(self._positions.items()))
@@ -120,7 +125,10 @@ class AggregateTask:
         for symbol, saved in loaded.symbols.items():
             if symbol in self._config.symbols:
                 waiting = saved.waiting
-                waiting.open = {name: waiting.open.get(name, {}) for name in self._exchanges}
+                waiting.open = {
+                    name: {at: self._fitting(tick) for at, tick in waiting.open.get(name, {}).items()}
+                    for name in self._exchanges
+                }
                 waiting.newest = {name: at for name, at in waiting.newest.items() if name in self._exchanges}
                 self._waiting[symbol] = waiting
                 self._candles_of(symbol).state = saved.candles
@@ -134,7 +142,12 @@ class AggregateTask:
         source, position = header(record.headers, "source"), header(record.headers, "position")
         if source is None or position is None:
             return False
-        at, name = parse_position(position), source.decode()
+        try:
+            at, name = parse_position(position), source.decode()
+        except ValueError as error:
+            raise ProcessingError("record.headers", str(error)) from error
+        if max(at) >= LIMIT:
+            raise ProcessingError("record.headers", f"position {position[:40]!r}", allowed="64-bit integers")
         if at <= self._positions.get(name, (-1, -1)):
             return True
         self._positions[name] = at
@@ -146,7 +159,13 @@ class AggregateTask:
             raise ProcessingError("record.schema", f"a {type(tick).__name__}", allowed="a BookTick")
         if tick.symbol not in self._config.symbols or tick.exchange not in self._exchanges:
             raise ProcessingError("record.not_configured", f"{tick.exchange} {tick.symbol} is not configured")
-        return tick
+        return self._fitting(tick)
+
+    def _fitting(self, tick: BookTick) -> BookTick:
+        """Buckets made under another setting can't be added up with ours: their book is not known at T."""
+        if not tick.live or tick.bucket_size == self._config.bucket_size_units(tick.symbol):
+            return tick
+        return msgspec.structs.replace(tick, live=False, reason=NO_TICK)
 
     def _candles_of(self, symbol: str) -> Candles:
         if symbol not in self._candles:
@@ -180,6 +199,15 @@ class AggregateTask:
     def _dead_letter(self, record: InRecord, error: ProcessingError) -> Output:
         self._counts["rejected", error.code] += 1
         source = f"book.v1/{self._partition}".encode()
-        where = [("stage", b"aggregate"), ("code", error.code.encode()), ("detail", error.detail().encode())]
+        where = [
+            ("stage", b"aggregate"),
+            ("code", error.code.encode()),
+            ("detail", error.detail()[:MAX_DETAIL].encode(errors="replace")),
+        ]
         headers = position_headers(source, record.offset, 0, self._settings) + where
         return Output("dlq", record.key or b"", record.value or b"", record.timestamp, headers)
+
+
+def _sorted(waiting: Waiting) -> Waiting:
+    """As saved: who came first decides nothing."""
+    return Waiting(waiting.open, dict(sorted(waiting.newest.items())), waiting.closed_us)

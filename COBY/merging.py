@@ -112,6 +112,8 @@ def _sum(buckets: Iterable[Bucket]) -> dict[int, tuple[int, int]]:
     """price -> (volume over the exchanges, number of exchanges)."""
     sums: dict[int, tuple[int, int]] = {}
     for bucket in buckets:
+        if bucket.volume <= 0:
+            continue  # none of ours: a cell is there because something is in it
         volume, count = sums.get(bucket.price, (0, 0))
         sums[bucket.price] = (volume + bucket.volume, count + 1)
     return sums
@@ -125,8 +127,10 @@ def _covered(
     low: int | None, high: int | None, bucket_size: int, included: Sequence[Included]
 ) -> tuple[int | None, int | None]:
     """The range in which an empty cell means zero at every exchange in the sum, on bucket edges."""
-    lows = [-(-one.covered_low // bucket_size) * bucket_size for one in included if one.covered_low is not None]
-    highs = [(one.covered_high + 1) // bucket_size * bucket_size for one in included if one.covered_high is not None]
+    known_lows = [one.covered_low for one in included if one.covered_low is not None]
+    known_highs = [one.covered_high for one in included if one.covered_high is not None]
+    lows = [-(-price // bucket_size) * bucket_size for price in known_lows]
+    highs = [(price + 1) // bucket_size * bucket_size for price in known_highs]
     if low is not None:
         lows.append(low)
     if high is not None:

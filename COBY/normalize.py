@@ -7,7 +7,8 @@ first mark it is the first record's received_ns and no tick is emitted; the firs
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -16,8 +17,8 @@ from COBY.codec import encode
 from COBY.exchanges import load
 from COBY.records import NAMES as TOPIC_OF
 from COBY.records import BookTick, Gap, Record, Resync, TradeEvent
-from COBY.slot import DeadLetter, Frame, SlotState
-from COBY.slot_state import SavedSlot
+from COBY.slot import Frame, SlotState
+from COBY.slot_state import MAX_DETAIL, DeadLetter, SavedSlot
 from COBY.slots import slots_of
 from COBY.stage import InRecord, Output, position_headers
 from COBY.topics import RAW_PARTITIONS, partition_of
@@ -30,6 +31,8 @@ AHEAD_US = 1 * SECOND_US
 """A producer's clock may run ahead of the newest mark by so much; more is clamped and counted as clock skew."""
 JUMP_US = 2 * SECOND_US
 KINDS = ("ws", "http", "event", "mark")
+LIMIT = 2**63
+"""Of ints that are saved and written."""
 
 
 class Emitted(NamedTuple):
@@ -63,9 +66,9 @@ class NormalizeTask:
         self._stream_us: int | None = None
         self._mark_us: int | None = None
         self._counts: Counter[tuple[str, ...]] = Counter()
-        self._exchange = exchange
         self._emitted: list[Emitted] = []
-        self._slots = _slots(config, exchange, partition)
+        self._make_slots = partial(_slots, config, exchange, partition)
+        self._slots = self._make_slots()
 
     def process(self, records: Sequence[InRecord]) -> list[Output]:
         """See `Task.process`."""
@@ -96,6 +99,7 @@ class NormalizeTask:
             loaded.stream_us,
             loaded.mark_us,
         )
+        self._slots = self._make_slots()
         for name, slot in self._slots.items():
             if name in loaded.slots:
                 slot.load(loaded.slots[name])
@@ -109,19 +113,17 @@ class NormalizeTask:
     def _take(self, record: InRecord) -> None:
         headers = dict(record.headers)
         try:
-            received_us = int(headers["received_ns"]) // 1000
-            kind = headers["kind"].decode()
-            seq = int(headers["seq"])
-            conn = headers["conn"].decode()
-            if kind not in KINDS:
-                raise ValueError(f"kind {kind!r}")
-        except (KeyError, ValueError) as error:
+            received_us, conn, seq, kind = _told(headers)
+        except (KeyError, ValueError, TypeError, AttributeError) as error:  # of a header's value may be None
             self._reject(record, "record.headers", f"{type(error).__name__}: {error}")
             return
         if kind == "mark":
             self._mark(record, received_us)
             return
-        self._advance(record, received_us if self._mark_us is None else self._clamped(received_us))
+        if self._mark_us is not None:
+            self._advance(record, self._clamped(received_us))
+        elif self._stream_us is None:
+            self._stream_us = received_us  # a producer's clock alone does not move time: it waits for a mark
         slot = self._slots.get(record.key.decode(errors="replace") if record.key else "")
         if slot is None:
             self._reject(record, "record.unknown_slot", f"key {record.key!r} is no slot of this partition")
@@ -136,8 +138,10 @@ class NormalizeTask:
     def _mark(self, record: InRecord, time_us: int) -> None:
         if self._mark_us is None:
             # Nothing has been emitted by the clock of a producer alone, so time may be set back here, once.
-            self._mark_us = time_us
-            self._stream_us = time_us
+            shift_us = time_us - (time_us if self._stream_us is None else self._stream_us)
+            self._mark_us = self._stream_us = time_us
+            for slot in self._slots.values():
+                slot.shift(shift_us)
             return
         self._mark_us = max(self._mark_us, time_us)
         self._advance(record, time_us)
@@ -155,17 +159,12 @@ class NormalizeTask:
 
     def _advance(self, record: InRecord, time_us: int) -> None:
         """Bring stream time to ``time_us``; the ticks up to it show the books as they were before this record."""
-        before = self._stream_us
-        if before is None:
-            self._stream_us = time_us
-            return
+        before = self._now()
         if time_us <= before:
             return
-        if self._mark_us is not None:
-            grid = self._grid_us
-            first, last = before // grid + 1, time_us // grid
-            if first <= last:
-                self._ticks(record, first, last, before, time_us)
+        first, last = before // self._grid_us + 1, time_us // self._grid_us
+        if first <= last:
+            self._ticks(record, first, last, before, time_us)
         self._stream_us = time_us
 
     def _ticks(self, record: InRecord, first: int, last: int, before: int, time_us: int) -> None:
@@ -184,7 +183,7 @@ class NormalizeTask:
     def _hole(self, record: InRecord) -> None:
         """Offsets are missing: retention was faster than this task. What was built on them can't be continued."""
         detail = f"offsets {self.next_offset} to {record.offset - 1} are gone"
-        now = self._stream_us or 0
+        now = record.timestamp * 1000 if self._stream_us is None else self._stream_us
         for slot in self._slots.values():
             slot.lost("retention", detail, now, now, lambda emitted: self._emit(record, emitted))
             slot.forget_connections(now, lambda emitted: self._emit(record, emitted))
@@ -216,13 +215,26 @@ class NormalizeTask:
             where = [
                 ("stage", b"normalize"),
                 ("code", record.code.encode()),
-                ("detail", record.detail.encode()),
+                ("detail", record.detail[:MAX_DETAIL].encode(errors="replace")),
             ]
             return Output("dlq", cause.key or b"", cause.value or b"", cause.timestamp, headers + where)
         key = record.exchange if isinstance(record, Resync) else record.symbol  # type: ignore[attr-defined]
-        ticked = not isinstance(record, TradeEvent | Gap | Resync)
-        time_us: int = record.timestamp if ticked else stream_us  # type: ignore[attr-defined]
+        # All but trades carry T or the stream time at which they were written as their own time.
+        time_us = record.received_at if isinstance(record, TradeEvent) else record.timestamp  # type: ignore[attr-defined]
         return Output(TOPIC_OF[type(record)], key.encode(), encode(record), time_us // 1000, headers)
+
+
+def _told(headers: Mapping[str, bytes]) -> tuple[int, str, int, str]:
+    """received (microseconds), conn, seq and kind; raises what a header that is missing or odd brings."""
+    received_ns, seq = int(headers["received_ns"]), int(headers["seq"])
+    kind = headers["kind"].decode()
+    if kind not in KINDS:
+        raise ValueError(f"kind {kind!r}, allowed: {' '.join(KINDS)}")
+    if not 0 < received_ns < LIMIT:
+        raise ValueError(f"received_ns {received_ns}, allowed: nanoseconds since 1970")
+    if not 0 < seq < LIMIT and kind != "mark":
+        raise ValueError(f"seq {seq}, allowed: 1, 2, 3 …")
+    return received_ns // 1000, headers["conn"].decode(), seq, kind
 
 
 def _text(value: bytes | None) -> str | None:

@@ -28,7 +28,10 @@ KEEP_US = 120 * SECOND_US
 
 
 class Window(msgspec.Struct):
-    """One candle in the making. ``begun``: a tick of it has come; ``complete``: so far, by its ticks. ``first`` and ``last`` are (candle time, exchange, offset) of its open and close."""
+    """One candle in the making. ``begun``: a tick of it has come; ``complete``: so far, by its ticks.
+
+    ``first`` and ``last`` are (candle time, exchange, offset) of its open and close.
+    """
 
     begun: bool = False
     complete: bool = False
@@ -79,10 +82,10 @@ class Candles:
 
         ``complete``: every configured exchange was live at this tick.
         """
-        unbroken = (
-            complete and self.state.tick_us is not None and time_us - self.state.tick_us == self._grid_us
-        )
-        self._open_windows(time_us, unbroken)
+        follows = self.state.tick_us is not None and time_us - self.state.tick_us == self._grid_us
+        if not follows:
+            self._miss(self.state.tick_us or 0)
+        self._open_windows(time_us, complete and follows)
         for exchange, bar in bars:
             self._add(exchange, bar, time_us)
         self.state.tick_us = time_us
@@ -98,6 +101,13 @@ class Candles:
                 window.begun, window.complete = True, unbroken and time_us - self._grid_us <= start
             elif not unbroken:
                 window.complete = False
+
+    def _miss(self, last_us: int) -> None:
+        """Ticks after ``last_us`` never came: the windows that reach beyond it lack some."""
+        for name, length in TIMEFRAMES_US.items():
+            for start, window in self.state.windows[name].items():
+                if start + length > last_us:
+                    window.complete = False
 
     def _add(self, exchange: str, bar: Bar, time_us: int) -> None:
         at = bar.timestamp

@@ -270,7 +270,7 @@ class Processor(DataProcessor):
         return self._connections[exchange]
 
 
-def one_bucket(symbol: str) -> int:
+def one_bucket(_symbol: str) -> int:
     """A bucket size for books whose buckets nobody asks for."""
     return UNITS
 

@@ -7,7 +7,7 @@ snapshots are asked for. A delivery error ends the process, because what followe
 from __future__ import annotations
 
 import asyncio
-from functools import partial
+from functools import cache, partial
 from typing import Protocol
 
 from confluent_kafka import KafkaError, Message
@@ -28,6 +28,13 @@ HEADROOM_RECORDS = 10_000
 """Room in librdkafka's queue beyond our own bound, for events: they are written while frames are dropped."""
 HEADROOM_KIB = 64 * 1024
 POLL_SECONDS = 0.01
+
+
+@cache
+def _place(slot: str) -> tuple[bytes, int]:
+    """Key and partition of a slot's records."""
+    key = slot.encode()
+    return key, partition_of(key, RAW_PARTITIONS)
 
 
 class Holed(Protocol):
@@ -74,13 +81,14 @@ class Publisher:
     def put(self, record: RawRecord) -> None:
         """Send a record, full or not: frames ask has_room first. BrokerError `kafka.queue_full`."""
         size = len(record.value or b"")
+        key, partition = _place(record.slot)
         sent = self._producer.offer(
             self.topic,
             record.value,
-            record.slot.encode(),
+            key,
             record.headers(),
             timestamp_ms=record.received_ns // 1_000_000,
-            partition=partition_of(record.slot.encode(), RAW_PARTITIONS),
+            partition=partition,
             on_delivery=partial(self._delivered, size),
         )
         if not sent:

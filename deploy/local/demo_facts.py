@@ -27,9 +27,9 @@ from deploy.local.ports import HOST
 QUIET_SECONDS = 10.0  # a topic that gives nothing for so long has no more to give
 
 
-def ask(url: str, *, post: bool = False) -> Any:
-    """The JSON answer of a GET (or an empty POST)."""
-    request = urllib.request.Request(url, method="POST" if post else "GET", data=b"" if post else None)
+def ask(url: str, *, post: bool = False, body: bytes = b"") -> Any:
+    """The JSON answer of a GET, or of a POST of ``body``."""
+    request = urllib.request.Request(url, method="POST" if post else "GET", data=body if post else None)
     with urllib.request.urlopen(request, timeout=5) as answer:
         return json.load(answer)
 

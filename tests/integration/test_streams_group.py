@@ -52,19 +52,21 @@ def settled(bench, count):
 
 
 def test_a_killed_worker_is_replaced_without_loss_and_repeats_are_identical(bench):
-    values = [[b"%d-%d" % (part, at) for at in range(30_000)] for part in range(4)]
+    values = [[b"%d-%d" % (part, at) for at in range(16_000)] for part in range(4)]
     with bench.worker() as first, bench.worker() as second:
         settled(bench, 2)
         for part in range(4):
-            bench.write(part, values[part][:10_000])
+            bench.write(part, values[part][:4_000])
         until(lambda: len(bench.outputs()) == 4)
         split = numbers_by_worker(bench.chunks())
         assert set(map(frozenset, split.values())) == {frozenset({0, 2}), frozenset({1, 3})}
         for part in range(4):
-            bench.write(part, values[part][10_000:])
+            bench.write(part, values[part][4_000:10_000])
         first.kill()  # -9, in mid-load
+        for part in range(4):
+            bench.write(part, values[part][10_000:])
         with bench.worker() as third:
-            until(lambda: bench.committed() == [30_000] * 4, 90)
+            until(lambda: bench.committed() == [16_000] * 4, 90)
             settled(bench, 2)
             assert second.poll() is None and third.poll() is None
             repeats = 0

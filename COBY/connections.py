@@ -1,0 +1,87 @@
+"""The connections of one slot: at most three, in the order in which they were opened in the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from COBY.processing import ConnectionProcessor
+from COBY.slot_state import Connection, SavedConnection
+
+MAX_CONNECTIONS = 3
+"""The oldest goes when a further one is opened."""
+
+
+class Connections:
+    """Which connections there are, and which of them is shown."""
+
+    def __init__(self, make: Callable[[], ConnectionProcessor]) -> None:
+        """``make`` gives the processor of a new connection."""
+        self._make = make
+        self._open: dict[str, Connection] = {}
+        self._closed = "never_connected"
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(self._open.values())
+
+    def renews(self, name: str, seq: int) -> bool:
+        """Whether a record says that a name is used anew, by another socket: seq begins again."""
+        known = self._open.get(name)
+        return known is not None and seq == 1 and known.seq > 1
+
+    def of(self, name: str, seq: int, stream_us: int) -> Connection | None:
+        """The connection of a record; None for one that had to give way to newer ones and still writes."""
+        connection = self._open.get(name)
+        if connection is None:
+            # A connection begins with seq 1. Others are unknown after a hole, and then there is room for them.
+            if seq > 1 and len(self._open) >= MAX_CONNECTIONS and not self._drop_lost(stream_us):
+                return None
+            connection = self._add(name, stream_us)
+        return connection
+
+    def close(self, name: str, reason: str) -> None:
+        """A connection has ended."""
+        del self._open[name]
+        self._closed = reason
+
+    def clear(self, reason: str) -> None:
+        """None of them can be continued."""
+        self._open.clear()
+        self._closed = reason
+
+    def shown(self, symbol: str) -> Connection | None:
+        """The proven one whose ``connected`` is last in the log."""
+        for connection in reversed(self._open.values()):
+            book = connection.processor.books.get(symbol)
+            if book is not None and book.reason is None:
+                return connection
+        return None
+
+    def reason(self, symbol: str) -> tuple[str, str | None]:
+        """Why the symbol is blind: what the newest connection says; and its name."""
+        for connection in reversed(self._open.values()):
+            return connection.processor.books[symbol].reason or "", connection.name
+        return self._closed, None
+
+    def save(self) -> tuple[list[SavedConnection], str]:
+        """The state: connections in their order, and why there is none if there is none."""
+        return [connection.save() for connection in self], self._closed
+
+    def load(self, saved: Iterable[SavedConnection], closed: str) -> None:
+        """Take up a saved state."""
+        self.clear(closed)
+        for one in saved:
+            self._add(one.name, one.record_us).load(one)
+
+    def _add(self, name: str, stream_us: int) -> Connection:
+        connection = self._open[name] = Connection(name, self._make(), stream_us)
+        if len(self._open) > MAX_CONNECTIONS:
+            del self._open[next(iter(self._open))]
+        return connection
+
+    def _drop_lost(self, stream_us: int) -> bool:
+        """Make room by forgetting one whose producer is silent."""
+        for connection in self:
+            if connection.lost(stream_us):
+                del self._open[connection.name]
+                return True
+        return False

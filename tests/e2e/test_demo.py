@@ -1,0 +1,93 @@
+"""`make demo FOR=…` keeps its promises, and says so when one is broken in the middle of it."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from deploy.local.demo_facts import ask
+from deploy.local.stack import ROOT
+from deploy.local.supervise import Programs
+
+SECONDS = 12
+DISTURB_AFTER = 5.0
+
+
+class RunningDemo:
+    """The demo as a process of its own, as a user starts it."""
+
+    def __init__(self, folder: Path, seconds: int = SECONDS) -> None:
+        self.folder = folder
+        command = [sys.executable, "-m", "deploy.local.demo", "--for", str(seconds), "--folder", str(folder)]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    def wait_running(self) -> None:
+        for line in self.process.stdout:
+            if "heatmaps" in line:
+                return
+        raise AssertionError("the demo ended before it ran")
+
+    def finish(self) -> tuple[int, str]:
+        output = self.process.stdout.read()
+        return self.process.wait(timeout=120), output
+
+    @property
+    def simulator_url(self) -> str:
+        return json.loads((self.folder / "demo.json").read_text())["simulator_url"]
+
+    @property
+    def programs(self) -> Programs:
+        return Programs(self.folder)
+
+
+@pytest.fixture
+def demo(tmp_path):
+    running = RunningDemo(tmp_path / "demo")
+    running.wait_running()
+    time.sleep(DISTURB_AFTER)
+    yield running
+    if running.process.poll() is None:
+        running.process.send_signal(signal.SIGTERM)
+        running.process.wait(timeout=60)
+    running.process.stdout.close()
+
+
+def lines(output: str, verdict: str) -> list[str]:
+    return [line for line in output.splitlines() if line.startswith(verdict)]
+
+
+def test_an_undisturbed_demo_keeps_every_promise(demo):
+    code, output = demo.finish()
+    assert lines(output, "FAIL") == [], output
+    assert len(lines(output, "ok")) == 8, output
+    assert code == 0
+
+
+def test_a_killed_sink_shows_though_it_loses_nothing(demo):
+    demo.programs.kill("sink-timescale")
+    code, output = demo.finish()
+    assert code == 1, output
+    failed = lines(output, "FAIL")
+    assert len(failed) == 1, output
+    assert "sink-timescale" in failed[0]
+
+
+def test_a_dropped_frame_is_a_gap(demo):
+    request = json.dumps({"kind": "drop_frames", "count": 1}).encode()
+    ask(f"{demo.simulator_url}/_sim/fault", post=True, body=request)
+    code, output = demo.finish()
+    assert code == 1, output
+    assert any("no gap" in line for line in lines(output, "FAIL")), output
+
+
+def test_a_stopped_clock_shows_in_the_heatmaps_age(demo):
+    demo.programs.stop("clock")
+    code, output = demo.finish()
+    assert code == 1, output
+    assert any("newest heatmap" in line for line in lines(output, "FAIL")), output
