@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from COBY.book import Side
+from COBY.conversion import checked_texts, float_text
 from COBY.interfaces import AggregationEngine
 from COBY.merging import cells_imbalance, consolidated, heatmap, imbalances
 from COBY.models import (
@@ -16,9 +17,9 @@ from COBY.models import (
     PriceBuckets,
     PriceLevel,
 )
-from COBY.processing import float_text, level_texts, unproven_tick
+from COBY.processing import unproven_tick
 from COBY.records import UNITS, BookTick, Bucket, Level, MergedLevel
-from COBY.text import PRICES, SIZES
+from COBY.text import PRICES, SIZES, NumberError
 from COBY.utils.exceptions import AggregationError, ConfigurationError
 from COBY.utils.intervals import from_us, to_us
 
@@ -36,13 +37,13 @@ class Aggregator(AggregationEngine):
         """HEATMAP_DEPTH, EXCHANGES and bucket sizes come from the settings."""
         self._config = config
         self._books: dict[str, dict[str, OrderBookSnapshot]] = {}
-        self._buckets: dict[str, dict[str, PriceBuckets]] = {}
+        self._buckets: dict[str, dict[str, BookTick]] = {}
 
     def create_price_buckets(self, orderbook: OrderBookSnapshot, bucket_size: float) -> PriceBuckets:
         """All buckets of a book; the book is then known to ``aggregate_across_exchanges``."""
         size = _bucket_units(bucket_size)
-        self._books.setdefault(orderbook.symbol, {})[orderbook.exchange] = orderbook
         bids, asks = _side(orderbook.bids, 1, size), _side(orderbook.asks, -1, size)
+        self._books.setdefault(orderbook.symbol, {})[orderbook.exchange] = orderbook
         volumes = [
             {at * size / UNITS: volume / UNITS for at, volume in sorted(side.buckets.items())}
             for side in (bids, asks)
@@ -54,10 +55,12 @@ class Aggregator(AggregationEngine):
         if buckets.symbol != symbol:
             raise AggregationError("aggregate.symbol", f"buckets of {buckets.symbol} for {symbol}")
         size = _bucket_units(buckets.bucket_size)
+        own = _bucket_tick(exchange, buckets, size)
         newest = {} if exchange == UNNAMED else self._buckets.setdefault(symbol, {})
-        newest[exchange] = buckets
+        newest[exchange] = own
+        # Buckets of another size can't be added up with these: their exchange is missing until it brings new ones.
         ticks: dict[str, BookTick | None] = {
-            name: _bucket_tick(name, one, size) for name, one in newest.items()
+            name: one if one.bucket_size == size else None for name, one in newest.items()
         }
         if exchange != UNNAMED:
             ticks = dict.fromkeys(self._config.exchanges) | ticks
@@ -115,17 +118,20 @@ class Aggregator(AggregationEngine):
 
 
 def _bucket_units(bucket_size: float) -> int:
-    cents, rest = divmod(PRICES[float_text(bucket_size)] if bucket_size > 0 else 0, UNITS // 100)
-    if rest or not cents:
+    try:
+        units = PRICES[float_text(bucket_size)]
+    except NumberError:
+        units = 0
+    if not units or units % (UNITS // 100):
         raise ConfigurationError(
             "config.invalid", f"bucket size {bucket_size}", allowed="a positive multiple of 0.01"
         )
-    return cents * (UNITS // 100)
+    return units
 
 
 def _side(levels: tuple[PriceLevel, ...], sign: int, bucket_size: int) -> Side:
     side = Side(sign, bucket_size)
-    side.replace(level_texts(levels), False)
+    side.replace(checked_texts(levels), False)
     side.flush()
     return side
 
@@ -144,7 +150,16 @@ def _tick(book: OrderBookSnapshot, bucket_size: int, depth: int) -> BookTick:
 
 def _bucket_tick(exchange: str, buckets: PriceBuckets, bucket_size: int) -> BookTick:
     """Buckets alone: the best price is known only as its bucket, which is all that a heatmap asks of it."""
-    sides = (_buckets(buckets.bid_buckets, True), _buckets(buckets.ask_buckets, False))
+    try:
+        sides = (_buckets(buckets.bid_buckets, True), _buckets(buckets.ask_buckets, False))
+    except NumberError as error:
+        raise AggregationError("aggregate.buckets", str(error)) from error
+    if odd := [bucket.price for side in sides for bucket in side if bucket.price % bucket_size]:
+        raise AggregationError(
+            "aggregate.buckets",
+            f"a bucket at {odd[0] / UNITS}",
+            allowed=f"multiples of {buckets.bucket_size}",
+        )
     levels = tuple([Level(bucket.price, bucket.volume) for bucket in side[:1]] for side in sides)
     return unproven_tick(
         buckets.symbol, exchange, to_us(buckets.timestamp), bucket_size, (levels[0], levels[1]), sides
@@ -152,7 +167,8 @@ def _bucket_tick(exchange: str, buckets: PriceBuckets, bucket_size: int) -> Book
 
 
 def _buckets(volumes: dict[float, float], falling: bool) -> list[Bucket]:
-    found = [Bucket(_price(price), SIZES[float_text(volume)]) for price, volume in volumes.items() if volume]
+    units = {_price(price): SIZES[float_text(volume)] for price, volume in volumes.items()}
+    found = [Bucket(price, volume) for price, volume in units.items() if volume]
     return sorted(found, key=lambda bucket: bucket.price, reverse=falling)
 
 

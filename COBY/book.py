@@ -80,6 +80,10 @@ class Side:
             return None
         return self._sign * self.order[-1]
 
+    def passed(self) -> bool:
+        """Whether the best price is beyond the other side's edge."""
+        return self.far is not None and bool(self.order) and self.order[-1] > self.far
+
     def _covers(self, key: int) -> bool:
         return (self.edge is None or key >= self.edge) and (self.far is None or key <= self.far)
 
@@ -169,6 +173,19 @@ class Book:
         """Whether the best bid reaches the best ask (flushed)."""
         bids, asks = self.bids.order, self.asks.order
         return bool(bids and asks) and bids[-1] >= -asks[-1]
+
+    def coverage(self) -> tuple[int | None, int | None]:
+        """Lowest and highest price the book knows about (flushed), None for no limit.
+
+        Where a best price has left the range at the other side's edge, its levels inside the range are not shown
+        either: an empty range then, so that nobody takes them for zero.
+        """
+        low, high = self.bids.edge, self.bids.far
+        if self.bids.passed():
+            low = high
+        elif self.asks.passed():
+            high = low
+        return low, high
 
     def near_edge(self) -> bool:
         """Whether a side of a limited book is about to run out of its coverage (flushed)."""

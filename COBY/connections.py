@@ -23,20 +23,18 @@ class Connections:
     def __iter__(self) -> Iterator[Connection]:
         return iter(self._open.values())
 
-    def renews(self, name: str, seq: int) -> bool:
-        """Whether a record says that a name is used anew, by another socket: seq begins again."""
-        known = self._open.get(name)
-        return known is not None and seq == 1 and known.seq > 1
+    def find(self, name: str) -> Connection | None:
+        """The connection of that name, if it is known."""
+        return self._open.get(name)
 
-    def of(self, name: str, seq: int, stream_us: int) -> Connection | None:
-        """The connection of a record; None for one that had to give way to newer ones and still writes."""
-        connection = self._open.get(name)
-        if connection is None:
-            # A connection begins with seq 1. Others are unknown after a hole, and then there is room for them.
-            if seq > 1 and len(self._open) >= MAX_CONNECTIONS and not self._drop_lost(stream_us):
-                return None
-            connection = self._add(name, stream_us)
-        return connection
+    def begin(self, name: str, seq: int, stream_us: int) -> Connection | None:
+        """A connection met for the first time; None for one that had to give way to newer ones and still writes.
+
+        A connection begins with seq 1. Others are unknown after a hole, and then there is room for them.
+        """
+        if seq > 1 and len(self._open) >= MAX_CONNECTIONS and not self._drop_lost(stream_us):
+            return None
+        return self._add(name, stream_us)
 
     def close(self, name: str, reason: str) -> None:
         """A connection has ended."""

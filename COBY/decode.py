@@ -45,6 +45,10 @@ def only_book(exchange: Exchange, rows: Iterable[RecordedFrame]) -> str | None:
     return symbols.pop() if len(symbols) == 1 else None
 
 
+MAX_CONNECTIONS = 100
+"""Remembered at once; the oldest goes."""
+
+
 class RecordingDecoder:
     """Rows of one exchange, in order, into events."""
 
@@ -58,13 +62,17 @@ class RecordingDecoder:
         self._names: dict[str, dict[int, str]] = {}
         self._conn: str | None = None
         self._number = 0
+        self._processors: dict[str | None, ConnectionProcessor] = {}
         self._connect()
 
     def take(self, row: RecordedFrame) -> list[Row]:
         """The events of one row."""
-        if row.dir == "connect" or (row.conn is not None and row.conn != self._conn):
+        if row.dir == "connect":
             self._conn = row.conn
             self._connect()
+        elif row.conn is not None and row.conn != self._conn:
+            self._conn = row.conn
+            self._resume()
         if row.kind == "event":
             return [
                 {
@@ -94,7 +102,17 @@ class RecordingDecoder:
         )
 
     def _connect(self) -> None:
-        self._processor = ConnectionProcessor(self._exchange, {}, one_bucket)
+        """A new connection: nothing is carried over."""
+        self._processors.pop(self._conn, None)
+        self._resume()
+
+    def _resume(self) -> None:
+        """The connection of the row: those of our own records lie interleaved, each with books of its own."""
+        if self._conn not in self._processors:
+            self._processors[self._conn] = ConnectionProcessor(self._exchange, {}, one_bucket)
+            if len(self._processors) > MAX_CONNECTIONS:
+                del self._processors[next(iter(self._processors))]
+        self._processor = self._processors[self._conn]
 
     def _event(self, event: AnyEvent, received_us: int | None, live: set[str], own_id: str) -> Iterator[Row]:
         if isinstance(event, Trade):
@@ -148,14 +166,14 @@ class RecordingDecoder:
                 "bids": [list(level) for level in event.bids],
                 "asks": [list(level) for level in event.asks],
             }
-        if self._books is None:
-            return
-        names = self._names.setdefault(event.symbol, {})
-        names |= _named(event.bids) | _named(event.asks)
         book.flush()
         if book.reason is None and book.crossed():
             self._processor.doubt(event.symbol, "crossed")
             yield self._gap(event.symbol, "crossed", "best bid >= best ask", received_us)
+        if self._books is None:
+            return
+        names = self._names.setdefault(event.symbol, {})
+        names |= _named(event.bids) | _named(event.asks)
         yield self._book_row(event, book, names, received_us)
 
     def _book_row(

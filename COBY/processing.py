@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from COBY.book import Book, BookState
+from COBY.conversion import float_of, float_text, level_texts, snapshot_model, units_levels
 from COBY.exchanges import load
 from COBY.exchanges.base import AnyEvent, Delta, Exchange, Lost, NotListed, Rejected, Snapshot, Stale, Trade
 from COBY.interfaces import DataProcessor
 from COBY.metrics import metrics
-from COBY.models import OrderBookMetrics, OrderBookSnapshot, PriceLevel, TradeEvent
+from COBY.models import OrderBookMetrics, OrderBookSnapshot, TradeEvent
 from COBY.records import UNITS, Bar, BookTick, Bucket, Level
-from COBY.text import PRICES, SIZES, NumberError, check_levels
+from COBY.text import PRICES, SIZES, NumberError, check_levels, is_zero
 from COBY.trades import trade_event
 from COBY.utils.exceptions import ConfigurationError, ProcessingError
 from COBY.utils.intervals import from_us
@@ -109,7 +110,7 @@ def book_tick(
     """The record of a live book at the tick ``time_us`` (flushed and not crossed)."""
     bids, asks = book.bids.top(TOP_LEVELS), book.asks.top(TOP_LEVELS)
     figures = metrics(bids, asks)
-    asks_edge = book.asks.edge
+    covered = book.coverage()
     return BookTick(
         symbol,
         exchange,
@@ -123,8 +124,7 @@ def book_tick(
         bucket_size,
         book.bids.top_buckets(depth),
         book.asks.top_buckets(depth),
-        book.bids.edge,
-        None if asks_edge is None else -asks_edge,
+        *covered,
         figures.mid_price,
         figures.spread,
         figures.bid_volume,
@@ -202,8 +202,12 @@ class Processor(DataProcessor):
         """
         kind = "ws" if symbol is None else "http"
         connection = self._connection(exchange)
-        events = connection.take(msgspec.json.encode(raw_data), kind, symbol, None)
+        events = connection.take(_frame(raw_data), kind, symbol, None)
         _raise_rejected(events)
+        if any(isinstance(event, Trade) for event in events):
+            raise ProcessingError(
+                "frame.no_book", "a frame of trades", allowed="a snapshot or delta of a book"
+            )
         for event in events:
             if isinstance(event, Lost | Stale | NotListed):
                 raise ProcessingError("book.unproven", event.detail, where=event.symbol)
@@ -212,11 +216,15 @@ class Processor(DataProcessor):
             raise ProcessingError(
                 "book.unproven", "no book yet from this frame", allowed="a snapshot first, then its deltas"
             )
-        return snapshot_model(named[-1], exchange, connection.book(named[-1]), at)
+        book = connection.book(named[-1])
+        book.flush()
+        if book.crossed():
+            connection.doubt(named[-1], "crossed")
+        return snapshot_model(named[-1], exchange, book, at)
 
     def normalize_trade(self, raw_data: dict[str, Any], exchange: str) -> TradeEvent:
         """The one trade of a frame. ProcessingError: ``multiple_events`` for several, ``frame.no_trade`` for none."""
-        events = self._connection(exchange).take(msgspec.json.encode(raw_data), "ws", None, None)
+        events = self._connection(exchange).take(_frame(raw_data), "ws", None, None)
         _raise_rejected(events)
         trades = [event for event in events if isinstance(event, Trade)]
         if len(trades) > 1:
@@ -239,7 +247,8 @@ class Processor(DataProcessor):
         """Whether the pipeline would take it: numbers in range, levels in order, book not crossed."""
         try:
             if isinstance(data, TradeEvent):
-                return SIZES[float_text(data.size)] >= 0 and PRICES[float_text(data.price)] > 0
+                size = float_text(data.size)
+                return SIZES[size] >= 0 and not is_zero(size) and PRICES[float_text(data.price)] > 0
             check_levels(level_texts(data.bids))
             check_levels(level_texts(data.asks))
         except NumberError:
@@ -252,11 +261,11 @@ class Processor(DataProcessor):
         """Metrics over all levels of the book given (the pipeline's ticks give the best 50)."""
         figures = metrics(units_levels(orderbook.bids), units_levels(orderbook.asks))
         return OrderBookMetrics(
-            _float(figures.mid_price),
-            _float(figures.spread),
-            _float(figures.bid_volume) if orderbook.bids else None,
-            _float(figures.ask_volume) if orderbook.asks else None,
-            _float(figures.imbalance),
+            float_of(figures.mid_price),
+            float_of(figures.spread),
+            float_of(figures.bid_volume) if orderbook.bids else None,
+            float_of(figures.ask_volume) if orderbook.asks else None,
+            float_of(figures.imbalance),
             figures.quality / UNITS,
         )
 
@@ -275,38 +284,11 @@ def one_bucket(_symbol: str) -> int:
     return UNITS
 
 
-def snapshot_model(symbol: str, exchange: str, book: Book, at: datetime | None) -> OrderBookSnapshot:
-    """The public model of a live book, all levels, best first."""
-    book.flush()
-    if book.reason is not None:
-        raise ProcessingError("book.unproven", f"the book is blind: {book.reason}", where=symbol)
-    time = from_us(book.time_us) if book.time_us is not None else at or from_us(0)
-    sides = (book.bids, book.asks)
-    bids, asks = (tuple(_level_model(level) for level in side.top(len(side.order))) for side in sides)
-    return OrderBookSnapshot(symbol, exchange, time, bids, asks, book.sequence_id)
-
-
-def float_text(value: float) -> str:
-    """A public model's float as the decimal text it was made from (Python's shortest repr)."""
-    return repr(value).removesuffix(".0") if value == value else "nan"
-
-
-def level_texts(levels: tuple[PriceLevel, ...]) -> list[tuple[str, str]]:
-    """A public model's levels as the texts of an exchange."""
-    return [(float_text(level.price), float_text(level.size)) for level in levels]
-
-
-def units_levels(levels: tuple[PriceLevel, ...]) -> list[Level]:
-    """A public model's levels in units."""
-    return [Level(PRICES[price], SIZES[size]) for price, size in level_texts(levels)]
-
-
-def _level_model(level: Level) -> PriceLevel:
-    return PriceLevel(level.price / UNITS, level.size / UNITS)
-
-
-def _float(units: int | None) -> float | None:
-    return None if units is None else units / UNITS
+def _frame(raw_data: dict[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(raw_data)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ProcessingError("frame.json", str(error), allowed="a decoded JSON object") from error
 
 
 def _raise_rejected(events: list[AnyEvent]) -> None:

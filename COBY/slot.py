@@ -66,11 +66,13 @@ class SlotState:
 
     def take(self, frame: Frame, stream_us: int, emit: Emit) -> None:
         """One record of this slot that is no mark."""
-        if self._connections.renews(frame.conn, frame.seq):
-            self._close(frame.conn, stream_us, emit)
-        connection = self._connections.of(frame.conn, frame.seq, stream_us)
-        if connection is None:
-            return
+        connection = self._connections.find(frame.conn)
+        if connection is None or (frame.seq == 1 and connection.seq > 1):
+            if connection is not None:  # the name is used anew, by another socket
+                self._close(frame.conn, stream_us, emit)
+            connection = self._connections.begin(frame.conn, frame.seq, stream_us)
+            if connection is None:
+                return
         if frame.seq <= connection.seq:
             # seq rises by one per record of a connection; what is not newer was taken, or missing and given up.
             emit(DeadLetter("record.repeated", f"seq {frame.seq} comes after {connection.seq}"))

@@ -17,7 +17,7 @@ def db() -> None:
 
 @db.command()
 def init() -> None:
-    r"""Create the tables, or bring them to this version; doing it again changes nothing.
+    """Create the tables, or bring them to this version; doing it again changes nothing.
 
     Refuses (db.schema_newer) a database that newer code has migrated. Needs DB_HOST, DB_PORT, DB_NAME, DB_USER
     and DB_PASSWORD; the user owns the database.

@@ -247,7 +247,7 @@ def serve(cfg: Config, stop: threading.Event) -> None:
 
 @click.command()
 def main() -> None:
-    r"""Keep the latest value of each kind and a live feed of records in Redis.
+    """Keep the latest value of each kind and a live feed of records in Redis.
 
     Redis may be emptied at any time: it is filled again from the topics. SIGTERM ends it.
 

@@ -78,7 +78,9 @@ def set_policies(conn: Connection, ages: Mapping[str, timedelta]) -> None:
 def drop_old(conn: Connection, table: str, age: timedelta) -> int:
     """Drop the table's chunks that were made longer ago than this; returns how many."""
     query = sql.SQL("SELECT count(*) FROM drop_chunks({}::regclass, created_before => %s::interval)")
-    row = conn.execute(query.format(sql.Literal(table)), [age]).fetchone()
+    with conn.transaction():
+        conn.execute("SET LOCAL lock_timeout = '1s'")  # it can wait until later, the rows behind it can't
+        row = conn.execute(query.format(sql.Literal(table)), [age]).fetchone()
     assert row is not None
     assert isinstance(row[0], int)
     return row[0]

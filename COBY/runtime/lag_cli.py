@@ -116,7 +116,7 @@ def table(rows: list[Lag]) -> Iterator[str]:
 @click.option("--max-lag", type=click.IntRange(0), help="Exit with 1 if any partition's lag is above this.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON array instead of a table.")
 def lag(groups: tuple[str, ...], max_lag: int | None, as_json: bool) -> None:
-    r"""How far each consumer group is behind: committed and end offset and lag by topic and partition.
+    """How far each consumer group is behind: committed and end offset and lag by topic and partition.
 
     \b
     Example:

@@ -16,7 +16,7 @@ def topics() -> None:
 
 @topics.command()
 def apply() -> None:
-    r"""Create missing topics and set settings that differ; one line a change, none when all is well.
+    """Create missing topics and set settings that differ; one line a change, none when all is well.
 
     Refuses (topics.partitions) before changing anything where a topic has another number of partitions.
 
@@ -30,7 +30,7 @@ def apply() -> None:
 
 @topics.command()
 def check() -> None:
-    r"""Compare; exit code 2 with every difference if there is one. Changes nothing.
+    """Compare; exit code 2 with every difference if there is one. Changes nothing.
 
     \b
     Example:

@@ -56,7 +56,8 @@ class System:
             consumer.close()
 
     def rest(self, seconds: float = 30) -> None:
-        """Stop the clock and wait until nothing new comes out: stream time then stands still."""
+        """Stop market and clock and wait until nothing new comes out: stream time then stands still."""
+        ask(f"{self.simulator_url}/_sim/stop", post=True)
         self.programs.stop("clock")
         before: list[int] = []
 
@@ -109,21 +110,25 @@ def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
 Content = tuple[bytes | None, bytes | None, int, tuple[tuple[str, bytes], ...]]
 
 
-def contents(records: Sequence[StoredRecord]) -> dict[bytes, list[Content]]:
-    """Source -> value, key, timestamp and headers in order, repeats dropped by position (Recovery 6 and 9)."""
-    newest: dict[bytes, tuple[int, int]] = {}
-    found: dict[bytes, list[Content]] = {}
+Group = tuple[bytes, bytes | None]
+"""Source and key: within these, order counts."""
+
+
+def contents(records: Sequence[StoredRecord]) -> dict[Group, list[Content]]:
+    """Value, key, timestamp and headers in order, repeats dropped by position (Recovery 6 and 9)."""
+    newest: dict[Group, tuple[int, int]] = {}
+    found: dict[Group, list[Content]] = {}
     for record in records:
         headers = dict(record.headers)
-        source, position = headers["source"], parse_position(headers["position"])
-        if position > newest.get(source, (-1, -1)):
-            newest[source] = position
+        group, position = (headers["source"], record.key), parse_position(headers["position"])
+        if position > newest.get(group, (-1, -1)):
+            newest[group] = position
             content = (record.value, record.key, record.timestamp, tuple(record.headers))
-            found.setdefault(source, []).append(content)
+            found.setdefault(group, []).append(content)
     return found
 
 
-def recomputed(running: System) -> dict[str, dict[bytes, list[Content]]]:
+def recomputed(running: System) -> dict[str, dict[Group, list[Content]]]:
     """Topic -> what one undisturbed worker makes of the raw topic and the book topic that lie in Kafka."""
     config, outputs = running.config, []
     for partition, records in by_partition(running.messages("raw", "binance")).items():

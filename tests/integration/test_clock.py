@@ -11,7 +11,7 @@ from confluent_kafka import Producer as KafkaProducer
 
 from COBY.config import Config
 from producers.clock import tick_tock
-from tests.producer_world import Raw, configured, read_topic
+from tests.producer_world import Raw, configured, read_topic, until
 from tests.servers import KafkaServer
 
 GRID_NS = 100_000_000
@@ -102,7 +102,7 @@ async def test_after_a_pause_of_kafka_only_the_newest_grid_point_follows(kafka, 
         pytest.skip("a broker in a container is not paused")
     cfg = configured(kafka.env, topic_prefix, UPDATE_FREQUENCY="0.1")
     with clock(cfg):
-        time.sleep(1)
+        await until(lambda: all(marks_by_partition(kafka, topic_prefix)))
         kafka.server.pause()
         try:
             time.sleep(3)

@@ -158,7 +158,7 @@ class Bench:
         consumer.assign([TopicPartition(topic, part, 0) for part in range(12)])
         found, left = defaultdict(list), sum(ends.values())
         while left > 0:
-            for record in consumer.consume(1000, 10):
+            for record in consumer.consume(min(left, 1000), 10):
                 assert record.error() is None
                 left -= 1
                 source = header(record.headers(), "source").decode()

@@ -69,9 +69,9 @@ def test_a_killed_worker_is_replaced_without_loss_and_repeats_are_identical(benc
             until(lambda: bench.committed() == [16_000] * 4, 90)
             settled(bench, 2)
             assert second.poll() is None and third.poll() is None
-            repeats = 0
+            repeats, found = 0, bench.outputs()
             for part, wanted in enumerate(values):
-                outputs = places(bench.outputs()[f"binance/{part}"])
+                outputs = places(found[f"binance/{part}"])
                 kept, last = [], -1
                 for offset, value in outputs:
                     if offset > last:
@@ -111,6 +111,7 @@ def test_a_rebalance_keeps_the_tasks_that_stay(bench):
         assert len(stayed) == 4
         assert len({source for pid, source in firsts if pid == second.pid}) == 2
         assert set(pids) == {pid for pid, *_ in bench.chunks()}
+        found = bench.outputs()
         for source in stayed:
-            outputs = places(bench.outputs()[source])
+            outputs = places(found[source])
             assert set(outputs) == set(expected(values * 2))
