@@ -47,7 +47,8 @@ async def test_marks_come_at_each_grid_point_into_every_partition(kafka, topic_p
     cfg = configured(kafka.env, topic_prefix, UPDATE_FREQUENCY="0.1")
     started = time.time_ns()
     with clock(cfg):
-        time.sleep(3)
+        await until(lambda: all(marks_by_partition(kafka, topic_prefix)), 30)
+        time.sleep(2)
     ended = time.time_ns()
     for marks in marks_by_partition(kafka, topic_prefix):
         times = [mark.received_ns for mark in marks]
@@ -70,7 +71,7 @@ async def test_marks_come_at_each_grid_point_into_every_partition(kafka, topic_p
 
 async def test_a_clock_never_writes_a_mark_older_than_the_last_one_there(kafka, topic_prefix):
     cfg = configured(kafka.env, topic_prefix, UPDATE_FREQUENCY="0.1")
-    ahead = (time.time_ns() // GRID_NS + 25) * GRID_NS
+    ahead = (time.time_ns() // GRID_NS + 80) * GRID_NS
     producer = KafkaProducer({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
     headers = [("received_ns", str(ahead)), ("conn", "clock"), ("seq", "0"), ("kind", "mark")]
     options = {"headers": headers, "partition": 2, "timestamp": ahead // 1_000_000}
@@ -102,7 +103,7 @@ async def test_after_a_pause_of_kafka_only_the_newest_grid_point_follows(kafka, 
         pytest.skip("a broker in a container is not paused")
     cfg = configured(kafka.env, topic_prefix, UPDATE_FREQUENCY="0.1")
     with clock(cfg):
-        await until(lambda: all(marks_by_partition(kafka, topic_prefix)))
+        await until(lambda: all(marks_by_partition(kafka, topic_prefix)), 30)
         kafka.server.pause()
         try:
             time.sleep(3)

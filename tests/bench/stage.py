@@ -1,0 +1,127 @@
+"""stage_vs_bare: one stream worker as a process, against a bare confluent-kafka loop with decode and book.
+
+Both read the same raw topic: the recording eight times over, each time as a new connection, 0.22 million records.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+
+from COBY.config import Config, load_config
+from COBY.exchanges.binance import WrappedDepth, WrappedTrade
+from COBY.runtime.kafka import apply_topics, client_settings, make_producer
+from COBY.topics import partition_of, topic_name
+from deploy.local.demo_facts import metric
+from deploy.local.ports import free_port
+from msgspec.json import Decoder
+from tests.raw import GRID_NS, RawLog, recorded
+
+REPEATS = 8
+PARTITION = partition_of(b"binance-0", 4)
+
+
+def measure(recording: Path, kafka_env: dict[str, str], rounds: int) -> dict[str, float]:
+    """Frames per second of both sides (the best of ``rounds``, taken in turn) and their ratio."""
+    env = {**kafka_env, "TOPIC_PREFIX": "bench", "SYMBOLS": "BTCUSDT", "LOG_FILE": "-"}
+    config = load_config(env)
+    apply_topics(config)
+    frames, records = fill(config, recording)
+    best = {"bare": 0.0, "stage": 0.0}
+    for _ in range(rounds):
+        best["bare"] = max(best["bare"], bare(config, records))
+        best["stage"] = max(best["stage"], worker(env, frames))
+    return {**best, "ratio": best["stage"] / best["bare"]}
+
+
+def fill(config: Config, recording: Path) -> tuple[int, int]:
+    """Write the raw topic; its times are of now, or retention would take it away. (frames, records)"""
+    log, rows = RawLog(), list(recorded(recording))
+    length = rows[-1]["received_at_ns"] - rows[0]["received_at_ns"] + GRID_NS
+    start = time.time_ns() - REPEATS * length
+    marked = 0
+    for repeat in range(REPEATS):
+        for row in rows:
+            ns = start + repeat * length + row["received_at_ns"] - rows[0]["received_at_ns"]
+            if ns // GRID_NS > marked:
+                marked = ns // GRID_NS
+                log.mark(marked * GRID_NS)
+            kind = "http" if row["dir"] == "http" else "ws"
+            more = {"symbol": "BTCUSDT"} if kind == "http" else {}
+            log.frame(ns, row["frame"].encode(), f"bench-{repeat}", kind, **more)
+    producer = make_producer(config, on_error=_raise)
+    topic = topic_name(config.topic_prefix, "raw", "binance")
+    for record in log.records:
+        producer.produce(
+            topic,
+            record.value,
+            record.key,
+            record.headers,
+            timestamp_ms=record.timestamp,
+            partition=PARTITION,
+        )
+    producer.flush()
+    return REPEATS * len(rows), len(log.records)
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def bare(config: Config, records: int) -> float:
+    """The loop that anybody would write first: consume, parse, a dict of strings a side."""
+    topic = topic_name(config.topic_prefix, "raw", "binance")
+    consumer = Consumer(client_settings(config) | {"group.id": "bench-bare"})
+    consumer.assign([TopicPartition(topic, PARTITION, OFFSET_BEGINNING)])
+    depths, trades = Decoder(WrappedDepth), Decoder(WrappedTrade)
+    bids: dict[str, str] = {}
+    asks: dict[str, str] = {}
+    began, done, frames = 0.0, 0, 0
+    while done < records:
+        messages = consumer.consume(1_000, timeout=1)
+        began = began or time.perf_counter()
+        done += len(messages)
+        for message in messages:
+            frame: Any = message.value()
+            if frame.find(b"@depth", 0, 40) > 0:
+                data = depths.decode(frame).data
+                for side, levels in ((bids, data.b), (asks, data.a)):
+                    for price, size in levels:
+                        if size == "0.00000000":
+                            side.pop(price, None)
+                        else:
+                            side[price] = size
+                frames += 1
+            elif frame.startswith(b'{"stream"'):
+                trades.decode(frame)
+                frames += 1
+    taken = time.perf_counter() - began
+    consumer.close()
+    return frames / taken
+
+
+def worker(env: dict[str, str], frames: int) -> float:
+    """`python -m streams`, from its first chunk to its last, as its own counter shows it."""
+    port = free_port()
+    command = [sys.executable, "-m", "streams", "--stage", "normalize"]
+    process = subprocess.Popen(command, env={**os.environ, **env, "METRICS_PORT": str(port)}, stderr=subprocess.DEVNULL)
+    try:
+        seen: list[tuple[float, float]] = []
+        limit = time.monotonic() + 120
+        while not seen or seen[-1][1] < frames:
+            assert process.poll() is None, "the worker ended"
+            assert time.monotonic() < limit, f"the worker took {seen[-1:]} of {frames} frames"
+            count = metric(port, "coby_frames_total")
+            if count:
+                seen.append((time.perf_counter(), count))
+            time.sleep(0.1)
+        return (seen[-1][1] - seen[0][1]) / (seen[-1][0] - seen[0][0])
+    finally:
+        process.terminate()
+        process.wait(40)
