@@ -6,7 +6,7 @@ bucket sums up to date where the book is looked at. When that happens never show
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import insort
 
 import msgspec
 
@@ -14,11 +14,24 @@ from COBY.exchanges.base import Delta, Levels, Snapshot
 from COBY.records import Bucket, Level
 from COBY.text import PRICES, SIZES, is_zero
 
+MAX_DEAD = 256
+
 
 class Side:
     """One side. Keys of its views are prices in units, negated for asks, so that the best price is always the last."""
 
-    __slots__ = ("_bucket_size", "_sign", "buckets", "edge", "far", "order", "pending", "sizes", "texts")
+    __slots__ = (
+        "_bucket_size",
+        "_sign",
+        "buckets",
+        "dead",
+        "edge",
+        "far",
+        "order",
+        "pending",
+        "sizes",
+        "texts",
+    )
 
     def __init__(self, sign: int, bucket_size: int) -> None:
         """``sign`` 1 for bids, -1 for asks; ``bucket_size`` in units."""
@@ -32,6 +45,8 @@ class Side:
         self.pending: dict[str, str] = dict(levels)
         self.sizes: dict[int, int] = {}
         self.order: list[int] = []
+        self.dead: set[int] = set()
+        """Keys in ``order`` without a size: prices come and go, so most of them are wanted again soon."""
         self.buckets: dict[int, int] = {}
         self.edge: int | None = (
             min(self._sign * PRICES[price] for price, _ in levels) if limited and levels else None
@@ -41,7 +56,7 @@ class Side:
 
     def flush(self) -> None:
         """Bring the views up to date. Written out flat: this loop is where most of the pipeline's time goes."""
-        texts, sizes, order, buckets = self.texts, self.sizes, self.order, self.buckets
+        texts, sizes, dead, buckets = self.texts, self.sizes, self.dead, self.buckets
         sign, bucket_size, prices, units = self._sign, self._bucket_size, PRICES, SIZES
         for price, size in self.pending.items():
             new = units[size]
@@ -61,18 +76,37 @@ class Side:
             held = sizes.get(key)
             if held is None:
                 sizes[key] = change
-                insort(order, key)
+                if key in dead:
+                    dead.remove(key)
+                else:
+                    insort(self.order, key)
             elif held + change:
                 sizes[key] = held + change
             else:
                 del sizes[key]
-                del order[bisect_left(order, key)]
+                dead.add(key)
             bucket = at // bucket_size
             if volume := buckets.get(bucket, 0) + change:
                 buckets[bucket] = volume
             else:
                 del buckets[bucket]
         self.pending = {}
+        self._bury()
+
+    def _bury(self) -> None:
+        """Have the best key at the end of ``order``, and not too many dead ones in it."""
+        order, dead = self.order, self.dead
+        if len(dead) > MAX_DEAD:
+            self.order = [key for key in order if key not in dead]
+            self.dead = set()
+        else:
+            while order and order[-1] in dead:
+                dead.remove(order.pop())
+
+    def best_keys(self, count: int) -> list[int]:
+        """The best ``count`` keys, best first."""
+        keys = self.order[: -count - len(self.dead) - 1 : -1]
+        return [key for key in keys if key not in self.dead][:count] if self.dead else keys
 
     def best(self) -> int | None:
         """The best price in units, None while the side is empty or its best price is not covered."""
@@ -89,7 +123,7 @@ class Side:
 
     def top(self, count: int) -> list[Level]:
         """The best ``count`` covered levels, best first; none while the best price is not covered."""
-        keys = self.order[: -count - 1 : -1] if self.best() is not None else []
+        keys = self.best_keys(count) if self.best() is not None else []
         if self.edge is not None and keys and keys[-1] < self.edge:
             keys = [key for key in keys if key >= self.edge]
         sign, sizes = self._sign, self.sizes

@@ -11,6 +11,7 @@ import io
 import json
 from collections.abc import Callable
 from functools import cache, lru_cache
+from operator import attrgetter
 from typing import Any, get_args, get_origin
 
 import fastavro
@@ -117,19 +118,19 @@ def _integer(value: Any) -> Any:
 
 
 def _long(value: int) -> bytes:
-    """Avro's zigzag varint."""
+    """Avro's zigzag varint, two of its bytes at a time."""
     value = value << 1 ^ value >> 63
     if value < 0x80:
         return _ONE[value]
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    out = b""
+    while value > 0x3FFF:
+        out += _PAIRS[value & 0x3FFF]
+        value >>= 14
+    return out + (_ONE[value] if value < 0x80 else bytes((value & 0x7F | 0x80, value >> 7)))
 
 
 _ONE = [bytes((value,)) for value in range(0x80)]
+_PAIRS = [bytes((value & 0x7F | 0x80, value >> 7 | 0x80)) for value in range(0x4000)]
 
 
 @lru_cache(maxsize=65_536)
@@ -142,6 +143,7 @@ def _decimal(value: int) -> bytes:
     return _ONE[size << 1] + value.to_bytes(size, "big", signed=True)
 
 
+@lru_cache(maxsize=4_096)
 def _string(value: str) -> bytes:
     text = value.encode()
     return _long(len(text)) + text
@@ -171,10 +173,11 @@ def _optional(item: Writer) -> Writer:
 
 
 def _record(schema: Any, named: dict[str, Writer]) -> Writer:
-    fields = [(field["name"], _compile(field["type"], named)) for field in schema["fields"]]
+    writers = [_compile(field["type"], named) for field in schema["fields"]]
+    values = attrgetter(*[field["name"] for field in schema["fields"]])
 
     def write(record: Any) -> bytes:
-        return b"".join([item(getattr(record, name)) for name, item in fields])
+        return b"".join([item(value) for item, value in zip(writers, values(record), strict=True)])
 
     named[f"coby.{schema['name']}"] = write
     return write

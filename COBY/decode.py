@@ -221,7 +221,7 @@ def _named(levels: Levels) -> dict[int, str]:
 def _levels(side: Side, count: int, sign: int, names: Mapping[int, str]) -> list[list[str]]:
     """The best levels held, in the exchange's own texts, also those beyond what a cut snapshot covered."""
     levels = []
-    for key in side.order[: -count - 1 : -1]:
+    for key in side.best_keys(count):
         name = names.get(sign * key) or decimal_text(sign * key)
         levels.append([name, side.texts.get(name) or decimal_text(side.sizes[key])])
     return levels

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -35,14 +35,13 @@ LIMIT = 2**63
 """Of ints that are saved and written."""
 
 
-class Emitted(NamedTuple):
+class Emitted(msgspec.Struct, frozen=True, gc=False):
     """What a record led to, before it is encoded: ``offset`` and ``place`` are its position."""
 
     offset: int
     place: int
     record: Record | DeadLetter
     cause: InRecord
-    stream_us: int
 
 
 class State(msgspec.Struct):
@@ -67,21 +66,25 @@ class NormalizeTask:
         self._mark_us: int | None = None
         self._counts: Counter[tuple[str, ...]] = Counter()
         self._emitted: list[Emitted] = []
+        self._cause: InRecord
+        self._place = 0
         self._make_slots = partial(_slots, config, exchange, partition)
         self._slots = self._make_slots()
 
     def process(self, records: Sequence[InRecord]) -> list[Output]:
         """See `Task.process`."""
-        return [self._output(*emitted) for emitted in self.step(records)]
+        return [self._output(emitted) for emitted in self.step(records)]
 
     def step(self, records: Sequence[InRecord]) -> list[Emitted]:
         """The records' consequences, not yet encoded."""
         self._emitted = []
         for record in records:
-            if self.next_offset is not None and record.offset != self.next_offset:
-                if record.offset < self.next_offset:
-                    continue
-                self._hole(record)
+            expected = self.next_offset
+            if expected is not None and record.offset < expected:
+                continue
+            self._cause, self._place = record, 0
+            if expected is not None and record.offset > expected:
+                self._hole(record, expected)
             self.next_offset = record.offset + 1
             self._take(record)
         return self._emitted
@@ -115,27 +118,27 @@ class NormalizeTask:
         try:
             received_us, conn, seq, kind = _told(headers)
         except (KeyError, ValueError, TypeError, AttributeError) as error:  # of a header's value may be None
-            self._reject(record, "record.headers", f"{type(error).__name__}: {error}")
+            self._reject("record.headers", f"{type(error).__name__}: {error}")
             return
         if kind == "mark":
-            self._mark(record, received_us)
+            self._mark(received_us)
             return
         if self._mark_us is not None:
-            self._advance(record, self._clamped(received_us))
+            self._advance(self._clamped(received_us))
         elif self._stream_us is None:
             self._stream_us = received_us  # a producer's clock alone does not move time: it waits for a mark
         slot = self._slots.get(record.key.decode(errors="replace") if record.key else "")
         if slot is None:
-            self._reject(record, "record.unknown_slot", f"key {record.key!r} is no slot of this partition")
+            self._reject("record.unknown_slot", f"key {record.key!r} is no slot of this partition")
         elif record.value is None:
-            self._reject(record, "frame.null", "a record without a value")
+            self._reject("frame.null", "a record without a value")
         else:
             self._counts["events" if kind == "event" else "frames", kind] += 1
             symbol, url = _text(headers.get("symbol")), _text(headers.get("url"))
             frame = Frame(record.offset, conn, seq, kind, record.value, symbol, url)
-            slot.take(frame, self._now(), lambda emitted: self._emit(record, emitted))
+            slot.take(frame, self._now(), self._emit)
 
-    def _mark(self, record: InRecord, time_us: int) -> None:
+    def _mark(self, time_us: int) -> None:
         if self._mark_us is None:
             # Nothing has been emitted by the clock of a producer alone, so time may be set back here, once.
             shift_us = time_us - (time_us if self._stream_us is None else self._stream_us)
@@ -144,7 +147,7 @@ class NormalizeTask:
                 slot.shift(shift_us)
             return
         self._mark_us = max(self._mark_us, time_us)
-        self._advance(record, time_us)
+        self._advance(time_us)
 
     def _clamped(self, received_us: int) -> int:
         assert self._mark_us is not None
@@ -157,60 +160,56 @@ class NormalizeTask:
         assert self._stream_us is not None
         return self._stream_us
 
-    def _advance(self, record: InRecord, time_us: int) -> None:
+    def _advance(self, time_us: int) -> None:
         """Bring stream time to ``time_us``; the ticks up to it show the books as they were before this record."""
         before = self._now()
         if time_us <= before:
             return
         first, last = before // self._grid_us + 1, time_us // self._grid_us
         if first <= last:
-            self._ticks(record, first, last, before, time_us)
+            self._ticks(first, last, before, time_us)
         self._stream_us = time_us
 
-    def _ticks(self, record: InRecord, first: int, last: int, before: int, time_us: int) -> None:
-        def emit(emitted: Record | DeadLetter) -> None:
-            self._emit(record, emitted)
-
+    def _ticks(self, first: int, last: int, before: int, time_us: int) -> None:
         if time_us - before > JUMP_US:
             detail = f"stream time went from {before} to {time_us} us"
             for slot in self._slots.values():
-                slot.lost("time_jump", detail, before, time_us, emit)
+                slot.lost("time_jump", detail, before, time_us, self._emit)
             first = last
         for number in range(first, last + 1):
             for slot in self._slots.values():
-                slot.tick(number * self._grid_us, time_us, emit)
+                slot.tick(number * self._grid_us, time_us, self._emit)
 
-    def _hole(self, record: InRecord) -> None:
+    def _hole(self, record: InRecord, expected: int) -> None:
         """Offsets are missing: retention was faster than this task. What was built on them can't be continued."""
-        detail = f"offsets {self.next_offset} to {record.offset - 1} are gone"
+        detail = f"offsets {expected} to {record.offset - 1} are gone"
         now = record.timestamp * 1000 if self._stream_us is None else self._stream_us
         for slot in self._slots.values():
-            slot.lost("retention", detail, now, now, lambda emitted: self._emit(record, emitted))
-            slot.forget_connections(now, lambda emitted: self._emit(record, emitted))
+            slot.lost("retention", detail, now, now, self._emit)
+            slot.forget_connections(now, self._emit)
 
     # --- what comes out --------------------------------------------------------------------------------------------
 
-    def _reject(self, record: InRecord, code: str, detail: str) -> None:
-        self._emit(record, DeadLetter(code, detail))
+    def _reject(self, code: str, detail: str) -> None:
+        self._emit(DeadLetter(code, detail))
 
-    def _emit(self, record: InRecord, emitted: Record | DeadLetter) -> None:
-        emissions = self._emitted
-        last = emissions[-1] if emissions else None
-        place = last.place + 1 if last is not None and last.offset == record.offset else 0
-        emissions.append(Emitted(record.offset, place, emitted, record, self._stream_us or 0))
-        if isinstance(emitted, DeadLetter):
+    def _emit(self, emitted: Record | DeadLetter) -> None:
+        cause = self._cause
+        self._emitted.append(Emitted(cause.offset, self._place, emitted, cause))
+        self._place += 1
+        kind = type(emitted)
+        if kind is TradeEvent:
+            self._counts["trades", emitted.symbol] += 1  # type: ignore[union-attr]
+        elif isinstance(emitted, BookTick):
+            self._counts["ticks", emitted.symbol, "live" if emitted.live else "blind"] += 1
+        elif isinstance(emitted, DeadLetter):
             self._counts["rejected", emitted.code] += 1
         elif isinstance(emitted, Gap) and emitted.until_time is None:
             self._counts["gaps", emitted.symbol, emitted.reason] += 1
-        elif isinstance(emitted, BookTick):
-            self._counts["ticks", emitted.symbol, "live" if emitted.live else "blind"] += 1
-        elif isinstance(emitted, TradeEvent):
-            self._counts["trades", emitted.symbol] += 1
 
-    def _output(
-        self, offset: int, place: int, record: Record | DeadLetter, cause: InRecord, stream_us: int
-    ) -> Output:
-        headers = position_headers(self._source, offset, place, self._settings)
+    def _output(self, emitted: Emitted) -> Output:
+        record, cause = emitted.record, emitted.cause
+        headers = position_headers(self._source, emitted.offset, emitted.place, self._settings)
         if isinstance(record, DeadLetter):
             where = [
                 ("stage", b"normalize"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import msgspec
 
@@ -25,6 +24,7 @@ from COBY.records import Bar, Gap, Resync
 from COBY.slot_state import (
     RESYNC_EVENT_US,
     Connection,
+    ConnectionEvent,
     DeadLetter,
     Emit,
     SavedSlot,
@@ -37,7 +37,7 @@ HEALABLE = ("producer_lost", "stale", "not_listed")
 """Blindness that no new snapshot would end."""
 
 
-class Frame(NamedTuple):
+class Frame(msgspec.Struct, frozen=True, gc=False):
     """A raw record as a slot takes it; times in microseconds."""
 
     offset: int
@@ -154,24 +154,22 @@ class SlotState:
 
     def _event(self, connection: Connection, frame: Frame, stream_us: int, emit: Emit) -> None:
         try:
-            event = msgspec.json.decode(frame.value, type=dict[str, object])
+            event = msgspec.json.decode(frame.value, type=ConnectionEvent)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             emit(DeadLetter("event.format", str(error)))
             return
-        name = event.get("event")
+        name = event.event
         if name == "disconnected":
             self._close(connection.name, stream_us, emit)
         elif name in ("dropped", "oversize"):
             self._doubt_all(connection, frame.value.decode(errors="replace"), stream_us, emit)
         elif name == "refused":
-            self._refused(connection, event.get("symbol"), event.get("reason"), stream_us, emit)
+            self._refused(connection, event, stream_us, emit)
 
-    def _refused(
-        self, connection: Connection, symbol: object, reason: object, stream_us: int, emit: Emit
-    ) -> None:
-        if isinstance(symbol, str) and symbol in connection.processor.books:
-            connection.processor.books[symbol].reason = "not_listed"
-            self._judge(symbol, stream_us, emit, str(reason))
+    def _refused(self, connection: Connection, event: ConnectionEvent, stream_us: int, emit: Emit) -> None:
+        if event.symbol in connection.processor.books:
+            connection.processor.books[event.symbol].reason = "not_listed"
+            self._judge(event.symbol, stream_us, emit, event.reason or "")
 
     def _trade(
         self, connection: Connection, trade: Trade, frame: Frame, index: int, stream_us: int, emit: Emit

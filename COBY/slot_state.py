@@ -31,6 +31,14 @@ class DeadLetter(NamedTuple):
 Emit = Callable[[Record | DeadLetter], None]
 
 
+class ConnectionEvent(msgspec.Struct):
+    """What a producer writes of a connection; of its fields those that change a book."""
+
+    event: str
+    symbol: str | None = None
+    reason: str | None = None
+
+
 class Connection:
     """One connection of the slot: the books it builds, and when it was last heard."""
 

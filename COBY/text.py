@@ -9,10 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from functools import lru_cache
 
 from COBY.records import UNITS
 
 MAX_TEXT = 64
+PLACES = 8
+MAX_DIGITS = 30
+_ZEROS = ["0" * (PLACES - count) for count in range(PLACES + 1)]
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
 _EXACT = Context(prec=400, rounding=ROUND_HALF_EVEN)
 _MEMORY = 200_000
@@ -37,15 +41,26 @@ class Units(dict[str, int]):
         self._allowed = f"a decimal of at most {digits} digits before the point, {'>' if minimum else '>='} 0"
 
     def __missing__(self, text: str) -> int:
-        if len(text) > MAX_TEXT or not _NUMBER.fullmatch(text):
-            raise NumberError(f"{self._kind} {text[:MAX_TEXT]!r}, allowed: {self._allowed}")
-        units = int(_EXACT.multiply(Decimal(text), UNITS).to_integral_value(ROUND_HALF_EVEN))
+        units = _plain_units(text)
+        if units is None:
+            if len(text) > MAX_TEXT or not _NUMBER.fullmatch(text):
+                raise NumberError(f"{self._kind} {text[:MAX_TEXT]!r}, allowed: {self._allowed}")
+            units = int(_EXACT.multiply(Decimal(text), UNITS).to_integral_value(ROUND_HALF_EVEN))
         if not self._minimum <= units < self._limit:
             raise NumberError(f"{self._kind} {text!r}, allowed: {self._allowed}")
         if len(self) >= _MEMORY:
             self.clear()
         self[text] = units
         return units
+
+
+def _plain_units(text: str) -> int | None:
+    """Units of a text of digits with at most 8 decimals, as nearly all are: nothing to round. None for any other."""
+    whole, point, part = text.partition(".")
+    if len(part) > PLACES or len(whole) > MAX_DIGITS or not whole or bool(point) != bool(part):
+        return None
+    digits = whole + part
+    return int(digits + _ZEROS[len(part)]) if digits.isdigit() and digits.isascii() else None
 
 
 PRICES = Units("price", 1, 12)
@@ -60,6 +75,7 @@ def check_levels(levels: Iterable[tuple[str, str]]) -> None:
         sizes[size]
 
 
+@lru_cache(maxsize=1024)
 def is_zero(size: str) -> bool:
     """Whether the text of a size is zero itself, not only rounded to it."""
     return not size.strip("0.") or not size.lower().partition("e")[0].strip("0.")

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from COBY.runtime.kafka import GaplessProducer
+from COBY.runtime.kafka import Delivered, GaplessProducer
 from COBY.runtime.metrics import Metrics
 from COBY.stage import Output
 from COBY.topics import TOPICS, topic_name
@@ -19,7 +19,11 @@ Done = Callable[[], object]
 
 
 class Batch:
-    """The outputs of one chunk that Kafka has not confirmed yet."""
+    """The outputs of one chunk that Kafka has not confirmed yet.
+
+    Only the last output of each topic and key is asked about: those before it went to the same partition, in order,
+    by a gapless producer, so they are delivered when it is (or the producer has failed as a whole, and tells it).
+    """
 
     __slots__ = ("_done", "_left")
 
@@ -28,7 +32,7 @@ class Batch:
         self._done = done
 
     def delivered(self, error: Any, _message: Any) -> None:
-        """Called for each output; an error ends the process and never counts (GaplessProducer tells it)."""
+        """Called for each last output; an error ends the process and never counts (GaplessProducer tells it)."""
         if error is None:
             self._left -= 1
             if not self._left:
@@ -60,10 +64,14 @@ class Outbox:
             done()
             return
         self._open[stage] += 1
-        batch = Batch(len(outputs), lambda: self._close(stage, done))
-        for output in outputs:
-            await self._queue(output, batch)
-            self._metrics.outputs.labels(stage, output.topic).inc()
+        last = {(output.topic, output.key): place for place, output in enumerate(outputs)}
+        asked = set(last.values())
+        batch = Batch(len(asked), lambda: self._close(stage, done))
+        for place, output in enumerate(outputs):
+            if not self._offer(output, batch.delivered if place in asked else None):
+                await self._wait(output, batch.delivered if place in asked else None)
+        for topic, count in Counter(output.topic for output in outputs).items():
+            self._metrics.outputs.labels(stage, topic).inc(count)
         self._producer.poll(0)
 
     async def serve(self, failures: Sequence[BrokerError]) -> None:
@@ -83,15 +91,18 @@ class Outbox:
         self._open[stage] -= 1
         done()
 
-    async def _queue(self, output: Output, batch: Batch) -> None:
-        offer, topic = self._producer.offer, self._topics[output.topic]
-        while not offer(
-            topic,
+    def _offer(self, output: Output, on_delivery: Delivered | None) -> bool:
+        return self._producer.offer(
+            self._topics[output.topic],
             output.value,
             output.key,
             output.headers,
             timestamp_ms=output.timestamp_ms,
-            on_delivery=batch.delivered,
-        ):
+            on_delivery=on_delivery,
+        )
+
+    async def _wait(self, output: Output, on_delivery: Delivered | None) -> None:
+        """The queue is full: serve confirmations until there is room."""
+        while not self._offer(output, on_delivery):
             self._producer.poll(0)
             await asyncio.sleep(POLL_SECONDS)

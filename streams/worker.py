@@ -75,7 +75,7 @@ class Worker:
         """
         source = self._sources[topic]
         task = source.make_task(partition)
-        self.readers[TP(topic, partition)] = Reader(source, task, 0, 0)
+        self.readers[TP(topic, partition)] = Reader(source, task, task.next_offset or 0, 0)
         return task.next_offset
 
     def keep(self, assigned: set[TP]) -> None:

@@ -115,7 +115,9 @@ class GaplessProducer:
         produce or flush; an error has then been given to on_error already. BrokerError `kafka.too_large` for a
         record of more than 32 MiB: it was not taken and leaves no hole, so on_error is not told.
         """
-        options: dict[str, Any] = {"on_delivery": self._delivery(on_delivery)}
+        options: dict[str, Any] = {}
+        if on_delivery is not None:
+            options["on_delivery"] = self._delivery(on_delivery)
         if timestamp_ms is not None:
             options["timestamp"] = timestamp_ms
         if partition is not None:

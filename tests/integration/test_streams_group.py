@@ -4,14 +4,9 @@ import signal
 import time
 from collections import defaultdict
 
-import pytest
+from tests.integration.test_streams_echo import bench, end_of, expected, places, until
 
-from tests.integration.test_streams_echo import Bench, answered, end_of, expected, places, until
-
-
-@pytest.fixture
-def bench(kafka, topic_prefix, tmp_path):
-    return Bench(kafka, topic_prefix, tmp_path)
+__all__ = ["bench"]  # the fixture
 
 
 def numbers_by_worker(chunks):
@@ -24,8 +19,8 @@ def numbers_by_worker(chunks):
 
 def members(bench):
     """Member id -> {(topic, partition)}, as the broker has them."""
-    group = answered(bench.admin.describe_consumer_groups([f"{bench.prefix}-streams"], request_timeout=5))
-    return group and {
+    group = next(iter(bench.admin.describe_consumer_groups([f"{bench.prefix}-streams"]).values())).result(20)
+    return {
         member.member_id: {(tp.topic, tp.partition) for tp in member.assignment.topic_partitions}
         for member in group.members
     }
@@ -46,7 +41,7 @@ def settled(bench, count):
 
     def look():
         found = members(bench)
-        return found and len(found) == count and found == by_modulo(bench, found)
+        return len(found) == count and found == by_modulo(bench, found)
 
     return until(look)
 
@@ -68,7 +63,8 @@ def test_a_killed_worker_is_replaced_without_loss_and_repeats_are_identical(benc
         with bench.worker() as third:
             until(lambda: bench.committed() == [16_000] * 4, 90)
             settled(bench, 2)
-            assert second.poll() is None and third.poll() is None
+            assert second.poll() is None
+            assert third.poll() is None
             repeats, found = 0, bench.outputs()
             for part, wanted in enumerate(values):
                 outputs = places(found[f"binance/{part}"])

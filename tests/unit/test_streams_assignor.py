@@ -24,13 +24,17 @@ def test_each_partition_has_one_reader_and_numbers_stay_together(members, first,
         for partition in partitions
     }
     assert sum(len(partitions) for own in found.values() for partitions in own.values()) == first + second
-    assert readers.keys() == {("a", number) for number in range(first)} | {("b", number) for number in range(second)}
+    assert readers.keys() == {("a", number) for number in range(first)} | {
+        ("b", number) for number in range(second)
+    }
     for (_, number), member in readers.items():
         assert member == sorted(members)[number % len(members)]
 
 
 def test_a_topic_is_shared_by_those_who_read_it():
-    found = assign({"raw": range(4), "book": range(2)}, {"m1": ["raw"], "m2": ["raw", "book"], "m3": ["book"]})
+    found = assign(
+        {"raw": range(4), "book": range(2)}, {"m1": ["raw"], "m2": ["raw", "book"], "m3": ["book"]}
+    )
     assert found == {"m1": {"raw": [0, 2]}, "m2": {"raw": [1, 3], "book": [0]}, "m3": {"book": [1]}}
 
 

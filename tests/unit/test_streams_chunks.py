@@ -20,7 +20,10 @@ def records(*times_ms, first=0):
 
 @given(st.lists(st.sampled_from([0, 1, 1000, 300_000, MAX_BYTES, MAX_BYTES + 1, 5_000_000]), max_size=1200))
 def test_pieces_are_within_both_limits_and_lose_nothing(sizes):
-    given_ = [StoredRecord(at, 0, b"", memoryview(bytes(5_000_000))[:size], ()) for at, size in enumerate(sizes[:60])]
+    given_ = [
+        StoredRecord(at, 0, b"", memoryview(bytes(5_000_000))[:size], ())
+        for at, size in enumerate(sizes[:60])
+    ]
     given_ += [record(60 + at) for at in range(len(sizes) * 3)]
     pieces = list(cut(given_))
     assert [item for piece in pieces for item in piece] == given_

@@ -1,0 +1,204 @@
+"""Which chunks the worker takes, and what it does about holes. The consumer here records what is asked of it."""
+
+from typing import NamedTuple
+
+import pytest
+from faust.types import TP
+from prometheus_client import CollectorRegistry
+
+from COBY.runtime.metrics import BLIND, LIVE, Metrics
+from COBY.stage import StoredRecord
+from COBY.utils.exceptions import BrokerError
+from streams.chunks import Chunk
+from streams.counting import count
+from streams.worker import Source, TaskFailedError, Worker
+
+PLACE = TP("t.raw.x.v1", 0)
+
+
+class CountingTask:
+    """Notes the offsets it is given; raises at 13."""
+
+    def __init__(self, partition, next_offset=None):
+        self.next_offset = next_offset
+        self.seen = []
+        self.totals = {}
+
+    def process(self, records):
+        for record in records:
+            if record.offset == 13:
+                raise ValueError("thirteen")
+            self.seen.append(record.offset)
+            self.next_offset = record.offset + 1
+        return []
+
+    def counters(self):
+        return self.totals
+
+
+class RecordingConsumer:
+    """Positions as streams.transport.Consumer keeps them, and how often it was told to seek."""
+
+    def __init__(self, worker, oldest=0, end=1000):
+        self.worker, self.oldest, self.end = worker, oldest, end
+        self.epoch, self.seeks = 0, []
+
+    async def earliest_offsets(self, *tps):
+        return dict.fromkeys(tps, self.oldest)
+
+    async def perform_seek(self):
+        self.epoch += 1
+        self.seeks.append(await self.worker.start_offsets({PLACE: (self.oldest, self.end)}))
+
+
+class AppOf(NamedTuple):
+    consumer: RecordingConsumer
+
+
+class Event:
+    """What the worker uses of Faust's."""
+
+    def __init__(self, consumer, *offsets, epoch=None):
+        records = [StoredRecord(offset, 0, b"", b"", ()) for offset in offsets]
+        self.value = Chunk(PLACE, consumer.epoch if epoch is None else epoch, records)
+        self.app = AppOf(consumer)
+        self.acked = False
+
+    def ack(self):
+        self.acked = True
+
+
+class Direct:
+    """An outbox whose outputs are confirmed at once."""
+
+    async def send(self, stage, outputs, done):
+        done()
+
+
+@pytest.fixture
+async def world():
+    metrics = Metrics(CollectorRegistry())
+    worker = Worker({PLACE.topic: Source("normalize", "x", CountingTask)}, Direct(), metrics)
+    consumer = RecordingConsumer(worker)
+    await consumer.perform_seek()
+    return worker, consumer, metrics
+
+
+async def take(worker, consumer, *offsets, **more):
+    event = Event(consumer, *offsets, **more)
+    await worker.take(event)
+    return event.acked
+
+
+async def test_older_records_are_cut_off(world):
+    worker, consumer, _ = world
+    assert await take(worker, consumer, 0, 1, 2)
+    assert await take(worker, consumer, 1, 2, 3)
+    assert await take(worker, consumer, 2, 3)
+    assert worker.readers[PLACE].task.seen == [0, 1, 2, 3]
+
+
+async def test_a_chunk_fetched_before_a_seek_is_ignored_and_not_acked(world):
+    worker, consumer, _ = world
+    assert not await take(worker, consumer, 0, 1, epoch=consumer.epoch - 1)
+    assert worker.readers[PLACE].task.seen == []
+
+
+async def test_a_hole_at_the_head_is_retention_and_the_task_goes_on(world):
+    worker, consumer, _ = world
+    assert await take(worker, consumer, 0, 1)
+    consumer.oldest = 50
+    assert await take(worker, consumer, 50, 51)
+    assert worker.readers[PLACE].task.seen == [0, 1, 50, 51]
+    assert len(consumer.seeks) == 1
+
+
+@pytest.mark.parametrize("offsets", [(5, 6), (2, 4)])
+async def test_any_other_hole_begins_the_task_again(world, offsets):
+    worker, consumer, _ = world
+    first = worker.readers[PLACE].task
+    assert await take(worker, consumer, 0, 1)
+    assert not await take(worker, consumer, *offsets)
+    assert consumer.seeks[-1] == {PLACE: 0}
+    assert worker.readers[PLACE].task is not first
+    assert await take(worker, consumer, 0, 1, 2)
+    assert worker.readers[PLACE].task.seen == [0, 1, 2]
+    assert not worker.failed.done()
+
+
+async def test_the_same_hole_again_ends_the_process(world):
+    worker, consumer, _ = world
+    for _ in range(2):
+        assert await take(worker, consumer, 0, 1)
+        assert not await take(worker, consumer, 5)
+    with pytest.raises(BrokerError, match=r"kafka\.hole: .*at t\.raw\.x\.v1/0"):
+        await worker.failed
+
+
+async def test_a_task_that_raises_fails_the_worker_which_takes_nothing_more(world):
+    worker, consumer, _ = world
+    assert await take(worker, consumer, *range(13))
+    assert not await take(worker, consumer, 13)
+    with pytest.raises(TaskFailedError, match="thirteen"):
+        await worker.failed
+    assert not await take(worker, consumer, 13, 14)
+
+
+async def test_positions_are_the_tasks_own(world):
+    worker, consumer, _ = world
+    assert consumer.seeks == [{PLACE: 0}]
+    await take(worker, consumer, *range(7))
+    await consumer.perform_seek()
+    assert consumer.seeks[-1] == {PLACE: 7}
+    assert worker.readers[PLACE].task.seen == list(range(7))
+
+
+async def test_reading_starts_at_the_oldest_record_there_is(world):
+    worker, consumer, _ = world
+    worker.keep(set())
+    assert worker.readers == {}
+    consumer.oldest = 20
+    await consumer.perform_seek()
+    assert consumer.seeks[-1] == {PLACE: 20}
+    assert await take(worker, consumer, 20, 21)
+
+
+async def test_a_task_made_from_a_snapshot_says_where_it_begins():
+    def loaded(partition):
+        return CountingTask(partition, next_offset=40)
+
+    worker = Worker({PLACE.topic: Source("normalize", "x", loaded)}, Direct(), Metrics(CollectorRegistry()))
+    assert await worker.start_offset(*PLACE) == 40
+    assert await worker.start_offsets({PLACE: (10, 90)}) == {PLACE: 40}
+
+
+async def test_a_topic_made_anew_is_read_from_its_start(world):
+    worker, consumer, _ = world
+    await take(worker, consumer, *range(7))
+    consumer.end = 3
+    await consumer.perform_seek()
+    assert consumer.seeks[-1] == {PLACE: 0}
+    assert worker.readers[PLACE].task.seen == []
+
+
+async def test_metrics_grow_by_what_the_tasks_counted_since(world):
+    worker, _, metrics = world
+    reader = worker.readers[PLACE]
+
+    def shown(name, **labels):
+        return metrics.registry.get_sample_value(name, labels)
+
+    totals = {("frames", "ws"): 10, ("frames", "http"): 2, ("rejected", "c"): 1, ("gaps", "S", "r"): 3}
+    reader.task.totals = totals | {("clock_skew",): 4, ("ticks", "S", "live"): 5}
+    count(reader, metrics)
+    reader.task.totals = totals | {("frames", "ws"): 11, ("clock_skew",): 4, ("ticks", "S", "live"): 5}
+    count(reader, metrics)
+    assert shown("coby_frames_total", exchange="x") == 13
+    assert shown("coby_rejected_total", exchange="x", code="c") == 1
+    assert shown("coby_dead_letters_total", stage="normalize", code="c") == 1
+    assert shown("coby_gaps_total", exchange="x", symbol="S", reason="r") == 3
+    assert shown("coby_clock_skew_total", exchange="x") == 4
+    assert shown("coby_book_state", exchange="x", symbol="S") == LIVE
+    reader.task.totals = {("ticks", "S", "live"): 6, ("ticks", "S", "blind"): 1}
+    count(reader, metrics)
+    assert shown("coby_book_state", exchange="x", symbol="S") == BLIND
