@@ -17,8 +17,7 @@ from COBY.merging import NO_TICK, consolidated, heatmap
 from COBY.ohlcv import Candles, CandleState
 from COBY.records import NAMES as TOPIC_OF
 from COBY.records import BookTick, Candle, Consolidated, Heatmap
-from COBY.slot_state import MAX_DETAIL
-from COBY.stage import InRecord, Output, header, parse_position, position_headers
+from COBY.stage import InRecord, Output, dead_letter, header, parse_position, position_headers
 from COBY.utils.exceptions import ProcessingError
 
 if TYPE_CHECKING:  # settings are passed in: a pure file never reads them by itself
@@ -199,15 +198,5 @@ class AggregateTask:
     def _dead_letter(self, record: InRecord, error: ProcessingError) -> Output:
         self._counts["rejected", error.code] += 1
         source = f"book.v1/{self._partition}".encode()
-        where = [
-            ("stage", b"aggregate"),
-            ("code", error.code.encode()),
-            ("detail", error.detail()[:MAX_DETAIL].encode(errors="replace")),
-        ]
-        headers = position_headers(source, record.offset, 0, self._settings) + where
-        return Output("dlq", record.key or b"", record.value or b"", record.timestamp, headers)
-
-
-def _sorted(waiting: Waiting) -> Waiting:
-    """As saved: who came first decides nothing."""
-    return Waiting(waiting.open, dict(sorted(waiting.newest.items())), waiting.closed_us)
+        headers = position_headers(source, record.offset, 0, self._settings)
+        return dead_letter(record, headers, "aggregate", error.code, error.detail())

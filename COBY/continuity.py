@@ -1,6 +1,6 @@
 """Continuity of books whose snapshot comes over REST and whose updates carry first and last sequence number.
 
-The rule (binance-spot-api-docs, "How to manage a local order book correctly"): hold updates; drop those that end at
+The rule (named in each exchange file that uses it): hold updates; drop those that end at
 or before the snapshot; the first kept one must begin at or before the snapshot's number + 1; from then on each must
 begin at the last number + 1.
 """

@@ -18,9 +18,9 @@ from COBY.exchanges import load
 from COBY.records import NAMES as TOPIC_OF
 from COBY.records import BookTick, Gap, Record, Resync, TradeEvent
 from COBY.slot import Frame, SlotState
-from COBY.slot_state import MAX_DETAIL, DeadLetter, SavedSlot
+from COBY.slot_state import DeadLetter, SavedSlot
 from COBY.slots import slots_of
-from COBY.stage import InRecord, Output, position_headers
+from COBY.stage import InRecord, Output, dead_letter, position_headers
 from COBY.topics import RAW_PARTITIONS, partition_of
 from COBY.trades import SECOND_US
 
@@ -211,12 +211,7 @@ class NormalizeTask:
         record, cause = emitted.record, emitted.cause
         headers = position_headers(self._source, emitted.offset, emitted.place, self._settings)
         if isinstance(record, DeadLetter):
-            where = [
-                ("stage", b"normalize"),
-                ("code", record.code.encode()),
-                ("detail", record.detail[:MAX_DETAIL].encode(errors="replace")),
-            ]
-            return Output("dlq", cause.key or b"", cause.value or b"", cause.timestamp, headers + where)
+            return dead_letter(cause, headers, "normalize", record.code, record.detail)
         key = record.exchange if isinstance(record, Resync) else record.symbol  # type: ignore[attr-defined]
         # All but trades carry T or the stream time at which they were written as their own time.
         time_us = record.received_at if isinstance(record, TradeEvent) else record.timestamp  # type: ignore[attr-defined]

@@ -10,15 +10,13 @@ import msgspec
 from COBY.processing import ConnectionProcessor, ConnectionState
 from COBY.quality import Minute
 from COBY.records import Gap, Record
+from COBY.stage import MAX_DETAIL
 from COBY.trades import SECOND_US, Trades, TradeState
 
 LOST_US = 2 * SECOND_US
 """No record of a connection for so long of stream time: producer_lost."""
 RESYNC_EVENT_US = 1 * SECOND_US
 """A broken sequence asks for a snapshot at most so often."""
-
-MAX_DETAIL = 500
-"""Characters of what was seen; it comes from outside and could be megabytes."""
 
 
 class DeadLetter(NamedTuple):

@@ -9,6 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from COBY.topics import MAX_MESSAGE_BYTES
+
+MAX_DETAIL = 500
+"""Characters of an error's text that a dead letter or gap carries."""
+MAX_LETTER_BYTES = MAX_MESSAGE_BYTES - 64 * 1024
+
 Headers = Sequence[tuple[str, bytes]]
 
 
@@ -73,6 +79,24 @@ def position_headers(source: bytes, first: int, index: int, settings: bytes) -> 
     position ``first:index``, compared as two ints.
     """
     return [("source", source), ("position", b"%d:%d" % (first, index)), ("settings", settings)]
+
+
+def dead_letter(
+    cause: InRecord, headers: list[tuple[str, bytes]], stage: str, code: str, detail: str
+) -> Output:
+    """A record that could not be used, for the dead letters: its bytes as they came, and what failed, where, why.
+
+    A value so large that the broker would refuse it together with these headers is cut, and says so.
+    """
+    value = cause.value or b""
+    why = [
+        ("stage", stage.encode()),
+        ("code", code.encode()),
+        ("detail", detail[:MAX_DETAIL].encode(errors="replace")),
+    ]
+    if len(value) > MAX_LETTER_BYTES:
+        why.append(("cut_from", b"%d" % len(value)))
+    return Output("dlq", cause.key or b"", value[:MAX_LETTER_BYTES], cause.timestamp, headers + why)
 
 
 def parse_position(value: bytes) -> tuple[int, int]:

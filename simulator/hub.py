@@ -28,6 +28,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 def now_ms() -> int:
+    """The wall clock, milliseconds UTC."""
     return time.time_ns() // 1_000_000
 
 

@@ -64,7 +64,8 @@ class MarketBook(msgspec.Struct, frozen=True):
 
 class SymbolMarket:
     """One symbol. The live book changes with every trade and order; the told one is what depth updates made
-    known. A snapshot shows the live one, so it lies amid a later update, as on a real exchange."""
+    known. A snapshot shows the live one, so it lies amid a later update, as on a real exchange.
+    """
 
     def __init__(self, seed: int, symbol: str) -> None:
         self.symbol = symbol

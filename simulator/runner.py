@@ -18,7 +18,8 @@ SLEEP_SECONDS_MAX = 0.1
 class Pace(msgspec.Struct, frozen=True):
     """speed: times the source's own pace, 0 = as fast as clients read. settle_seconds: quiet time after the
     last subscription before the start. snapshot_wait_seconds: how long a recording waits for someone to fetch
-    its REST body before it goes past it. base_ms: the exchange's clock at the start, None = the wall's."""
+    its REST body before it goes past it. base_ms: the exchange's clock at the start, None = the wall's.
+    """
 
     speed: float = 1.0
     settle_seconds: float = 0.2

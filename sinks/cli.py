@@ -12,7 +12,12 @@ from sinks.schema import migrate, migrations
 
 @click.group()
 def db() -> None:
-    """Set up the database that the TimescaleDB sink writes to."""
+    """Set up the database that the TimescaleDB sink writes to.
+
+    \b
+    Example:
+      coby db init
+    """
 
 
 @db.command()

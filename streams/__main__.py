@@ -23,7 +23,7 @@ def main(stage: str) -> None:
 
     \b
     Example:
-      EXCHANGES=binance python -m streams --stage all
+      KAFKA_BOOTSTRAP_SERVERS=localhost:9092 python -m streams --stage all
     """
     launch(_factories, stage)
 

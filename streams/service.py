@@ -9,11 +9,14 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from COBY.codec import encode
 from COBY.config import Config
+from COBY.records import Settings
 from COBY.runtime.health import serve_health
-from COBY.runtime.kafka import check_topics, make_producer
+from COBY.runtime.kafka import GaplessProducer, check_topics, make_producer
 from COBY.runtime.main import run_async
 from COBY.runtime.metrics import Metrics, metrics
+from COBY.topics import topic_name
 from COBY.utils.exceptions import BrokerError, ServiceError
 from COBY.utils.logging import get_logger
 from streams.app import (
@@ -66,6 +69,7 @@ async def run(cfg: Config, stop: asyncio.Event, factories: Factories, stage: str
     shown = _metrics(cfg, {source.stage for source in read.values()})
     failures: list[BrokerError] = []
     producer = make_producer(cfg, failures.append, client_id="coby-streams")
+    _tell_settings(cfg, producer)
     outbox = Outbox(cfg.topic_prefix, producer, shown)
     worker = Worker(read, outbox, shown)
     app = make_app(cfg, worker, list(read))
@@ -78,6 +82,13 @@ async def run(cfg: Config, stop: asyncio.Event, factories: Factories, stage: str
         producer.flush(FLUSH_SECONDS)
         if health is not None:
             health.close()
+
+
+def _tell_settings(cfg: Config, producer: GaplessProducer) -> None:
+    """The text behind the hash in every derived record's header ``settings`` (Recovery 1); the topic is compacted."""
+    key = cfg.settings_hash
+    value = encode(Settings(key, cfg.shaping_settings()))
+    producer.produce(topic_name(cfg.topic_prefix, "settings"), value, key.encode())
 
 
 async def _serve(

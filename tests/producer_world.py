@@ -173,13 +173,15 @@ class Producer:
 
 
 @asynccontextmanager
-async def connectors(cfg: Config, endpoints: Endpoints, slot: Slot = SLOT) -> AsyncIterator[Producer]:
+async def connectors(
+    cfg: Config, endpoints: Endpoints, slot: Slot = SLOT, exchange: Any = None
+) -> AsyncIterator[Producer]:
     """A connector that nothing drives: the user's form."""
     metrics = Metrics(CollectorRegistry())
     publisher = Publisher(cfg, "binance", metrics, WallClock())
     async with aiohttp.ClientSession() as http:
         rest = Rest(http, lambda: 0.01)
-        connector = SlotConnector(slot, TinyExchange(endpoints), endpoints, publisher, rest)
+        connector = SlotConnector(slot, exchange or TinyExchange(endpoints), endpoints, publisher, rest)
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(publisher.run())
             yield Producer(connector, publisher, metrics)

@@ -36,19 +36,41 @@ class RawLog:
     def skip_seq(self, conn: str = "c1") -> None:
         self._seq[conn] += 1
 
-    def _add(self, key: str, ns: int, conn: str, seq: int, kind: str, value: bytes | None, **headers: str) -> None:
+    def _add(
+        self, key: str, ns: int, conn: str, seq: int, kind: str, value: bytes | None, **headers: str
+    ) -> None:
         named = {"received_ns": str(ns), "conn": conn, "seq": str(seq), "kind": kind, **headers}
         pairs = [(name, text.encode()) for name, text in named.items()]
         self.records.append(StoredRecord(len(self.records), ns // 1_000_000, key.encode(), value, pairs))
 
 
-def depth(first: int, last: int, bids: list[list[str]], asks: list[list[str]], symbol: str = "BTCUSDT") -> Any:
-    data = {"e": "depthUpdate", "E": 1_700_000_000_000, "s": symbol, "U": first, "u": last, "b": bids, "a": asks}
+def depth(
+    first: int, last: int, bids: list[list[str]], asks: list[list[str]], symbol: str = "BTCUSDT"
+) -> Any:
+    data = {
+        "e": "depthUpdate",
+        "E": 1_700_000_000_000,
+        "s": symbol,
+        "U": first,
+        "u": last,
+        "b": bids,
+        "a": asks,
+    }
     return {"stream": f"{symbol.lower()}@depth@100ms", "data": data}
 
 
 def trade(number: int, price: str, size: str, ms: int, sell: bool = False, symbol: str = "BTCUSDT") -> Any:
-    data = {"e": "trade", "E": ms, "s": symbol, "t": number, "p": price, "q": size, "T": ms, "m": sell, "M": True}
+    data = {
+        "e": "trade",
+        "E": ms,
+        "s": symbol,
+        "t": number,
+        "p": price,
+        "q": size,
+        "T": ms,
+        "m": sell,
+        "M": True,
+    }
     return {"stream": f"{symbol.lower()}@trade", "data": data}
 
 

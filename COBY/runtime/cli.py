@@ -52,7 +52,7 @@ class CommandGroup(click.Group):
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="coby", prog_name="coby", message="%(prog)s %(version)s")
 def main() -> None:
-    r"""Operate COBY: look into topics, books and lag, record and feed frames, check a machine.
+    """Operate COBY: look into topics, books and lag, record and feed frames, check a machine.
 
     Settings come from the environment (DB_HOST, KAFKA_BOOTSTRAP_SERVERS, EXCHANGES ...).
 
@@ -68,7 +68,7 @@ def main() -> None:
 @click.option("--disk", default=".", show_default=True, help="A path on the disk that holds Kafka's data.")
 @click.option("--timeout", default=3.0, show_default=True, help="Seconds to wait for each server.")
 def doctor(disk: str, timeout: float) -> None:
-    r"""Check the settings, every server, and for how many days the disk lasts.
+    """Check the settings, every server, and for how many days the disk lasts.
 
     One line a check, OK or FAIL with what to do; exit code 1 if any failed.
 

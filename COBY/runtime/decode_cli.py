@@ -13,7 +13,9 @@ from COBY.recordings import parse_recording
 from COBY.runtime.files import reading_lines
 
 
-@click.command()
+@click.command(
+    epilog=f"\b\nExample:\n  coby decode --exchange {names()[0]} --books 1 recording.jsonl.gz | head"
+)
 @click.option(
     "--exchange", required=True, type=click.Choice(names()), help="Whose frames the recording holds."
 )
@@ -23,12 +25,7 @@ from COBY.runtime.files import reading_lines
 )
 @click.argument("file", default="-")
 def decode(exchange: str, deltas: bool, books: int | None, file: str) -> None:
-    """Turn a recording (FILE, .gz is opened, - is standard input) into events: trades, gaps, rejected frames.
-
-    \b
-    Example:
-      coby decode --exchange binance --books 1 recording.jsonl.gz | head
-    """
+    """Turn a recording (FILE, .gz is opened, - is standard input) into events: trades, gaps, rejected frames."""
     module = load(exchange)
     with reading_lines(file) as lines:
         rows = list(parse_recording(lines))

@@ -141,8 +141,13 @@ def _config_differences(cfg: Config, client: AdminClient, present: Mapping[str, 
         Difference("topics.config", name, setting, value, found)
         for name, row in present.items()
         for setting, value in wanted_config(row, cfg).items()
-        if (found := _value(answers[name], setting)) != value
+        if (found := _value(answers[name], setting)) != value and not _kept_longer(setting, found)
     ]
+
+
+def _kept_longer(setting: str, found: str | None) -> bool:
+    """`coby feed --times kept` lets nothing expire in the topics it fills: no difference that loses a record."""
+    return setting == "retention.ms" and found == "-1"
 
 
 def _value(entries: Mapping[str, Any], setting: str) -> str | None:

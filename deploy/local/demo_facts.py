@@ -23,7 +23,6 @@ from COBY.topics import topic_name
 from COBY.utils.intervals import parse_time
 from deploy.local.ports import HOST
 
-
 QUIET_SECONDS = 10.0  # a topic that gives nothing for so long has no more to give
 
 
@@ -131,7 +130,17 @@ def metric(port: int, name: str, **labels: str) -> float:
 
 def lag(config: Config) -> int:
     """Records not yet read, over all groups of ours."""
-    return sum(row.lag for row in read_lag(admin(config), config.topic_prefix))
+    return sum(row.lag for row in read_lag(_admin(config.kafka_bootstrap_servers, config), config.topic_prefix))
+
+
+_clients: dict[str, Any] = {}
+
+
+def _admin(servers: str, config: Config) -> Any:
+    """One client, kept: each new one would look for the groups' coordinators anew."""
+    if servers not in _clients:
+        _clients[servers] = admin(config)
+    return _clients[servers]
 
 
 def heatmap_age_seconds(config: Config, symbol: str) -> float | None:

@@ -158,22 +158,20 @@ def _parse(text: str) -> dict[str, Any]:
     if not isinstance(request, dict):
         raise RequestError(2, "Invalid request: expected an object at line 1 column 0", has_id=False)
     if "method" not in request:
-        raise _invalid(f"missing field `method` at line 1 column {len(text)}", request)
+        raise _invalid(f"missing field `method` at line 1 column {len(text)}")
     method = request["method"]
     if method not in METHODS:
         known = ", ".join(f"`{name}`" for name in METHODS)
         column = text.find(json.dumps(method)) + len(json.dumps(method))
-        raise _invalid(
-            f"unknown variant `{method}`, expected one of {known} at line 1 column {column}", request
-        )
+        raise _invalid(f"unknown variant `{method}`, expected one of {known} at line 1 column {column}")
     if not _is_id(request.get("id", False)):
         raise RequestError(2, "Invalid request: request ID must be an unsigned integer", has_id=False)
     if not isinstance(request.get("params", []), list | None):
-        raise _invalid("params must be an array", request)
+        raise _invalid("params must be an array")
     return request
 
 
-def _invalid(message: str, request: dict[str, Any]) -> RequestError:
+def _invalid(message: str) -> RequestError:
     # The id is not read before the shape is right, so it is not echoed either.
     return RequestError(2, f"Invalid request: {message}", has_id=False)
 

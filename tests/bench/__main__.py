@@ -47,7 +47,9 @@ def frames_folder() -> Path:
     for folder in folders:
         if (folder / RECORDING).is_file():
             return folder
-    sys.exit("error bench.no_frames: no recorded frames beside the repository; COBY_FRAMES names their folder")
+    sys.exit(
+        "error bench.no_frames: no recorded frames beside the repository; COBY_FRAMES names their folder"
+    )
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from msgspec.json import Decoder
+
 from COBY.config import load_config
 from COBY.exchanges.binance import WrappedDepth, WrappedTrade
 from COBY.normalize import NormalizeTask
 from COBY.topics import partition_of
-from msgspec.json import Decoder
 from tests.raw import recording_log
 
 CHUNK = 500

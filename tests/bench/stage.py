@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from msgspec.json import Decoder
 
 from COBY.config import Config, load_config
 from COBY.exchanges.binance import WrappedDepth, WrappedTrade
@@ -21,7 +22,6 @@ from COBY.runtime.kafka import apply_topics, client_settings, make_producer
 from COBY.topics import partition_of, topic_name
 from deploy.local.demo_facts import metric
 from deploy.local.ports import free_port
-from msgspec.json import Decoder
 from tests.raw import GRID_NS, RawLog, recorded
 
 REPEATS = 8
@@ -113,7 +113,9 @@ def worker(env: dict[str, str], frames: int) -> float:
     """`python -m streams`, from its first chunk to its last, as its own counter shows it."""
     port = free_port()
     command = [sys.executable, "-m", "streams", "--stage", "normalize"]
-    process = subprocess.Popen(command, env={**os.environ, **env, "METRICS_PORT": str(port)}, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, env={**os.environ, **env, "METRICS_PORT": str(port)}, stderr=subprocess.DEVNULL
+    )
     try:
         seen: list[tuple[float, float]] = []
         limit = time.monotonic() + 120

@@ -38,8 +38,7 @@ class System:
 
     def read(self, name: str, part: str | None = None) -> list[StoredRecord]:
         """A topic's records, by partition and offset."""
-        found = [stored(message) for message in self.messages(name, part)]
-        return found
+        return [stored(message) for message in self.messages(name, part)]
 
     def messages(self, name: str, part: str | None = None) -> list[Any]:
         topic = topic_name(self.config.topic_prefix, name, part)

@@ -36,7 +36,9 @@ def played(kafka, frames_dir, tmp_path_factory):
         until(lambda: running.ledger()["state"] == "ended", 120, "the recording's end")
         until(lambda: running.count("trade") >= TRADES, 60, "all trades in the topic")
         reached = running.count("heatmap")
-        until(lambda: running.count("heatmap") > reached + 80, 30, "4 s of ticks, in which all candles settle")
+        until(
+            lambda: running.count("heatmap") > reached + 80, 30, "4 s of ticks, in which all candles settle"
+        )
         running.rest()
         yield running
 
@@ -62,7 +64,11 @@ def records(running, name):
 def rebuilt(played, tmp_path_factory):
     """Update id -> best levels, decoded by `coby decode` from what `coby record` took from the raw topic."""
     folder = tmp_path_factory.mktemp("rebuilt")
-    env = {"TOPIC_PREFIX": "treal", "KAFKA_BOOTSTRAP_SERVERS": played.config.kafka_bootstrap_servers, "LOG_FILE": "-"}
+    env = {
+        "TOPIC_PREFIX": "treal",
+        "KAFKA_BOOTSTRAP_SERVERS": played.config.kafka_bootstrap_servers,
+        "LOG_FILE": "-",
+    }
     path = str(folder / "raw.jsonl.gz")
     coby(["record", "--exchange", "binance", path], env)
     lines = coby(["decode", "--exchange", "binance", "--books", "1", path], env).splitlines()
@@ -76,7 +82,10 @@ def rebuilt(played, tmp_path_factory):
 def coby(arguments, env):
     program = "from COBY.runtime.cli import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", program, *arguments], env={"PATH": "/usr/bin:/bin", **env}, capture_output=True, check=False
+        [sys.executable, "-c", program, *arguments],
+        env={"PATH": "/usr/bin:/bin", **env},
+        capture_output=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
@@ -107,8 +116,12 @@ def test_every_tick_of_faust_shows_the_book_of_its_update_id(played, rebuilt, bo
     seen, told = 0, 0
     for tick in records(played, "book"):
         if tick.live and tick.bids and tick.asks:
-            shown = [[decimal_text(side[0].price), decimal_text(side[0].size)] for side in (tick.bids, tick.asks)]
-            if tick.sequence_id in rebuilt:  # a tick between snapshot and first update shows the snapshot's id
+            shown = [
+                [decimal_text(side[0].price), decimal_text(side[0].size)] for side in (tick.bids, tick.asks)
+            ]
+            if (
+                tick.sequence_id in rebuilt
+            ):  # a tick between snapshot and first update shows the snapshot's id
                 assert shown == rebuilt[tick.sequence_id]
                 seen += 1
             if tick.sequence_id in book_tickers:

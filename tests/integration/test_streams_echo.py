@@ -250,61 +250,12 @@ def test_a_chunk_holds_at_most_500_records_or_a_mebibyte(bench):
     assert max(size for _, size in sizes["binance/1"]) == 104 * 10_003
 
 
-def test_a_task_that_raises_ends_the_process_and_nothing_is_acked(bench):
-    bench.write(0, [b"a", b"b", POISON, b"c"])
-    bench.write(1, [b"fine"])
-    with bench.worker() as worker:
-        assert end_of(worker) == 1
-        assert b"the task met poison" in Path(worker.log).read_bytes()
-    assert bench.committed()[0] is None
-    assert "binance/0" not in bench.outputs()
-
-
-def test_an_output_kafka_refuses_ends_the_process_with_one_line(bench):
-    bench.write(0, [b"fine", HUGE, b"c"])
-    with bench.worker() as worker:
-        assert end_of(worker) == 2
-        assert b"error kafka.too_large: " in Path(worker.log).read_bytes()
-    assert bench.committed()[0] is None
-
-
 def test_outputs_wait_while_the_queue_to_kafka_is_full(bench):
     values = [b"%d" % at for at in range(5_000)]
     bench.write(0, values)
     with bench.worker(DATA_BUFFER_SIZE="100"):
         until(lambda: bench.committed()[0] == 5_000)
     assert places(bench.outputs()["binance/0"]) == expected(values)
-
-
-def test_a_log_with_holes_in_it_is_begun_again_once_and_then_ends_the_process(bench):
-    settings = {"bootstrap.servers": bench.servers, "transactional.id": bench.prefix}
-    writer = Producer(settings)
-    writer.init_transactions(30)
-    for value in (b"before", b"after"):  # the end of a transaction takes an offset, which no reader sees
-        writer.begin_transaction()
-        writer.produce(bench.raw, value, partition=0)
-        writer.commit_transaction(30)
-    with bench.worker() as worker:
-        assert end_of(worker) == 2
-        log = Path(worker.log).read_bytes()
-    assert b"error kafka.hole: " in log
-    assert log.count(b'"event": "hole"') == 1
-    assert [first for _, _, _, _, first, _ in bench.chunks()].count(0) <= 2
-
-
-def test_sigterm_in_mid_load_acks_what_is_delivered_and_no_more(bench):
-    values = [b"%d" % at for at in range(60_000)]
-    bench.write(0, values)
-    with bench.worker() as worker:
-        until(lambda: len(bench.chunks()) >= 5, 30)
-        worker.send_signal(signal.SIGTERM)
-        started = time.monotonic()
-        assert end_of(worker) == 0
-        assert time.monotonic() - started < 30
-    committed = bench.committed()[0]
-    found = places(bench.outputs()["binance/0"])
-    assert found == expected(values)[: len(found)]
-    assert committed == len(found) < len(values)
 
 
 def test_partitions_of_one_number_are_read_side_by_side_by_time(bench):
@@ -340,15 +291,6 @@ def test_retention_that_overtakes_a_worker_is_told_by_the_offsets(bench):
         assert offsets[-10:] == list(range(3100, 3110))
         assert offsets == sorted(set(offsets))
         assert worker.poll() is None
-
-
-def test_a_missing_topic_stops_the_start_with_one_line(bench):
-    gone = bench.admin.delete_topics([f"{bench.prefix}.gap.v1"])
-    next(iter(gone.values())).result(10)
-    until(lambda: f"{bench.prefix}.gap.v1" not in bench.admin.list_topics(timeout=10).topics)
-    with bench.worker() as worker:
-        assert end_of(worker) == 2
-        assert b"error topics.missing: " in Path(worker.log).read_bytes()
 
 
 if __name__ == "__main__":

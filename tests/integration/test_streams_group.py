@@ -111,3 +111,12 @@ def test_a_rebalance_keeps_the_tasks_that_stay(bench):
         for source in stayed:
             outputs = places(found[source])
             assert set(outputs) == set(expected(values * 2))
+
+
+def test_workers_of_one_stage_share_only_its_topics(bench):
+    with bench.worker(ECHO_STAGE="normalize"), bench.worker(ECHO_STAGE="aggregate"):
+        wanted = [
+            {(bench.raw, number) for number in range(4)},
+            {(bench.book, number) for number in range(12)},
+        ]
+        until(lambda: sorted(members(bench).values(), key=len) == wanted)

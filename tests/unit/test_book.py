@@ -14,7 +14,9 @@ from COBY.records import Bucket, Level
 UNIT = Decimal(10) ** 8
 SIZE = 10 * 10**8
 PRICES = st.integers(1, 12_000).map(lambda cents: f"{Decimal(cents) / 100:.8f}")
-SIZES = st.sampled_from(["0", "0.00000000", "1.5", "0.25", "3", "0.00000001", "0.000000004", "1e-3", "2.000000015"])
+SIZES = st.sampled_from(
+    ["0", "0.00000000", "1.5", "0.25", "3", "0.00000001", "0.000000004", "1e-3", "2.000000015"]
+)
 LEVELS = st.lists(st.tuples(PRICES, SIZES), max_size=12)
 
 
@@ -169,7 +171,9 @@ def test_an_unlimited_book_knows_all():
     book.snapshot(snapshot([("99", "1"), ("5", "2")], [("101", "1")]))
     assert book.coverage() == (None, None)
     assert book.bids.top_buckets(10) == [Bucket(units("90"), units("1")), Bucket(0, units("2"))]
-    assert book.bids.top_buckets(9) == [Bucket(units("90"), units("1"))], "nine contiguous ones: 90 down to 10"
+    assert book.bids.top_buckets(9) == [Bucket(units("90"), units("1"))], (
+        "nine contiguous ones: 90 down to 10"
+    )
 
 
 def test_a_best_price_beyond_the_other_edge_leaves_nothing_covered():

@@ -65,7 +65,10 @@ def plain(value, schema, named):
         return plain(value, named[schema], named) if schema in named else value
     if schema["type"] == "record":
         named[f"coby.{schema['name']}"] = schema
-        return {field["name"]: plain(getattr(value, field["name"]), field["type"], named) for field in schema["fields"]}
+        return {
+            field["name"]: plain(getattr(value, field["name"]), field["type"], named)
+            for field in schema["fields"]
+        }
     if schema["type"] == "array":
         # An empty array must still make its item's type known, for those after it that name it.
         if isinstance(schema["items"], dict) and schema["items"]["type"] == "record":

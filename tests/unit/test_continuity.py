@@ -145,7 +145,9 @@ def test_whatever_comes_what_passes_is_one_unbroken_line(steps):
     one, at = chain(), None
     for kind, first, length in steps:
         if kind in "us":
-            events = one.delta(update(first, first + length)) if kind == "u" else one.snapshot(snapshot(first))
+            events = (
+                one.delta(update(first, first + length)) if kind == "u" else one.snapshot(snapshot(first))
+            )
         else:
             one.hold(proven=kind == "h")
             at, events = (at if kind == "h" else None), []

@@ -91,25 +91,43 @@ def test_an_impossible_time_does_not_stop_decoding():
 
 
 def test_updates_before_the_snapshot_wait_for_it():
-    rows = [row(depth(1, 5, [["1", "1"]], [])), row(depth(6, 7, [["2", "1"]], [["4", "1"]])), body(5, [["1.5", "3"]], [])]
+    rows = [
+        row(depth(1, 5, [["1", "1"]], [])),
+        row(depth(6, 7, [["2", "1"]], [["4", "1"]])),
+        body(5, [["1.5", "3"]], []),
+    ]
     events = run(rows, symbol="BTCUSDT", deltas=True, books=2)
     assert [event["type"] for event in events] == ["delta", "book", "delta", "book"]
     snapshot, first, update, second = events
     assert (snapshot["snapshot"], snapshot["bids"], snapshot["sequence_id"]) == (True, [["1.5", "3"]], 5)
     assert (update["snapshot"], update["sequence_id"]) == (False, 7)
-    assert (second["bids"], second["asks"], second["live"]) == ([["2", "1"], ["1.5", "3"]], [["4", "1"]], True)
+    assert (second["bids"], second["asks"], second["live"]) == (
+        [["2", "1"], ["1.5", "3"]],
+        [["4", "1"]],
+        True,
+    )
     assert first["sequence_id"] == 5
 
 
 def test_a_gap_is_written_only_when_a_live_book_goes_blind():
-    rows = [row(depth(3, 4, [], [])), body(9, [], []), row(depth(20, 21, [], [])), row(depth(30, 31, [], [])), body(8, [], [])]
+    rows = [
+        row(depth(3, 4, [], [])),
+        body(9, [], []),
+        row(depth(20, 21, [], [])),
+        row(depth(30, 31, [], [])),
+        body(8, [], []),
+    ]
     events = run(rows, symbol="BTCUSDT")
     assert [(event["type"], event["reason"]) for event in events] == [("gap", "sequence_gap")]
 
 
 @pytest.mark.parametrize("books", [None, 1])
 def test_a_crossed_book_is_a_gap_whatever_is_shown(books):
-    rows = [body(9, [["1", "1"]], [["2", "1"]]), row(depth(10, 10, [["2", "1"]], [])), row(depth(11, 11, [], []))]
+    rows = [
+        body(9, [["1", "1"]], [["2", "1"]]),
+        row(depth(10, 10, [["2", "1"]], [])),
+        row(depth(11, 11, [], [])),
+    ]
     events = run(rows, symbol="BTCUSDT", books=books)
     assert [event["reason"] for event in of(events, "gap")] == ["crossed"]
     assert [event["live"] for event in of(events, "book")] == ([] if books is None else [True, False])
@@ -136,17 +154,20 @@ def test_rejects_name_their_code_and_number_and_other_channels_are_silent():
 
 def test_a_connect_row_starts_a_new_connection():
     rows = [body(9, [], []), row(depth(10, 10, [], []))]
-    again = run([*rows, {"dir": "connect", "frame": None}, row(depth(11, 11, [], []))], symbol="BTCUSDT", books=1)
+    again = run(
+        [*rows, {"dir": "connect", "frame": None}, row(depth(11, 11, [], []))], symbol="BTCUSDT", books=1
+    )
     assert [event["sequence_id"] for event in of(again, "book")] == [9, 10], "the old book is gone, silently"
     assert of(again, "gap") == []
     assert len(of(run([*rows, row(depth(11, 11, [], []))], symbol="BTCUSDT", books=1), "book")) == 3
 
 
 def test_connections_of_our_own_records_lie_interleaved_and_keep_their_books():
-    rows = []
-    for number in range(10, 14):
-        for conn in ("c1", "c2"):
-            rows.append(body(9, [], [], conn=conn, seq=1) if number == 10 else row(depth(number - 1, number - 1, [], []), conn=conn, seq=number))
+    def records(conn):
+        updates = [row(depth(number, number, [], []), conn=conn, seq=number) for number in (10, 11, 12)]
+        return [body(9, [], [], conn=conn, seq=1), *updates]
+
+    rows = [each for pair in zip(records("c1"), records("c2"), strict=True) for each in pair]
     events = run(rows, symbol="BTCUSDT", books=1)
     assert [event["sequence_id"] for event in events] == [9, 9, 10, 10, 11, 11, 12, 12]
 

@@ -53,7 +53,11 @@ def test_a_heatmap_by_hand():
 
 def test_a_consolidated_book_by_hand():
     merged = consolidated("BTCUSDT", T, {"a": A, "b": tick("b", [(9900, 5)], [(10100, 1), (10200, 1)])}, ())
-    assert merged.bids == [MergedLevel(99 * U, 6 * U, 2), MergedLevel(95 * U, 3 * U, 1), MergedLevel(75 * U, 7 * U, 1)]
+    assert merged.bids == [
+        MergedLevel(99 * U, 6 * U, 2),
+        MergedLevel(95 * U, 3 * U, 1),
+        MergedLevel(75 * U, 7 * U, 1),
+    ]
     assert [level.price for level in merged.asks] == [101 * U, 102 * U, 12999 * U // 100]
     assert (merged.mid_price, merged.spread) == (100 * U, 2 * U)
     assert (merged.top, merged.depth5) == (round(Fraction(3 * U, 9)), round(Fraction(8 * U, 24)))
@@ -70,7 +74,13 @@ def test_nobody_live_states_nothing():
     frame, merged = heatmap("BTCUSDT", T, U, 5, ticks), consolidated("BTCUSDT", T, ticks, ())
     assert (frame.data, frame.covered_low, frame.covered_high, frame.exchanges) == ([], None, None, [])
     assert frame.missing == merged.missing == [Missing("a", "stale"), Missing("b", "no_tick")]
-    assert (merged.bids, merged.asks, merged.mid_price, merged.spread, merged.top) == ([], [], None, None, None)
+    assert (merged.bids, merged.asks, merged.mid_price, merged.spread, merged.top) == (
+        [],
+        [],
+        None,
+        None,
+        None,
+    )
 
 
 def test_what_one_exchange_does_not_know_is_not_covered_by_the_sum():
@@ -106,7 +116,9 @@ def test_merging_the_best_fifty_of_each_is_exact():
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.dictionaries(st.sampled_from("abcd"), st.tuples(SIDES, SIDES), min_size=1), BUCKETS, st.integers(1, 60))
+@given(
+    st.dictionaries(st.sampled_from("abcd"), st.tuples(SIDES, SIDES), min_size=1), BUCKETS, st.integers(1, 60)
+)
 def test_properties_of_every_heatmap(books, size, depth):
     ticks = {
         name: tick(name, bids, asks, size, depth, limited=cut_bids or cut_asks)
@@ -116,7 +128,9 @@ def test_properties_of_every_heatmap(books, size, depth):
     live, missing = split(ticks)
     assert (len(live), missing) == (len(books), [])
     assert all(0 <= cell.intensity <= U for cell in frame.data)
-    assert not frame.data or max(cell.intensity for cell in frame.data) == U, "a 1 in each frame that is not empty"
+    assert not frame.data or max(cell.intensity for cell in frame.data) == U, (
+        "a 1 in each frame that is not empty"
+    )
     for side in ("bid", "ask"):
         cells = [cell for cell in frame.data if cell.side == side]
         best = [getattr(one, f"{side}s")[0].price for one in live if getattr(one, f"{side}s")]

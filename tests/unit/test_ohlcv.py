@@ -70,7 +70,9 @@ def test_no_trades_no_candle():
 def test_a_bar_older_than_two_minutes_counts_in_all_timeframes_to_the_last_second_before_its_tick():
     candles, late = started(), DAY + 3 * S
     inside = run(candles, 130, {124.0: [("a", bar(late))]})
-    assert [(one.timestamp, one.revision) for one in of(inside, "1s")] == [(late, 0)], "ended 120 s before: its own"
+    assert [(one.timestamp, one.revision) for one in of(inside, "1s")] == [(late, 0)], (
+        "ended 120 s before: its own"
+    )
     candles = started()
     found = run(candles, 190, {124.5: [("a", bar(late))]})
     assert [(one.timestamp, one.received_at) for one in of(found, "1s")] == [(DAY + 123 * S, DAY + 126 * S)]
@@ -98,7 +100,11 @@ def test_open_and_close_go_by_candle_time_then_exchange_then_offset():
 
 
 def test_a_blind_tick_or_a_missing_one_makes_its_candles_incomplete():
-    trades = {0.5: [("a", bar(DAY + 100))], 1.5: [("a", bar(DAY + S + 100))], 2.5: [("a", bar(DAY + 2 * S + 100))]}
+    trades = {
+        0.5: [("a", bar(DAY + 100))],
+        1.5: [("a", bar(DAY + S + 100))],
+        2.5: [("a", bar(DAY + 2 * S + 100))],
+    }
     candles = started()
     found = run(candles, 1.5, trades)
     found += run(candles, 2, since=1.5, live=False)
@@ -112,7 +118,9 @@ def test_ticks_jumped_over_make_every_candle_incomplete_that_lacks_some():
     found = run(candles, 10, {0.5: [("a", bar(DAY + 100))], 10.0: [("a", bar(DAY + 9 * S))]})
     found += candles.tick(DAY + 75 * S, [], True)
     found += run(candles, 700, {130.0: [("a", bar(DAY + 129 * S))]}, since=75)
-    assert [one.complete for one in of(found, "1s")] == [True, True, True], "the ticks of these seconds all came"
+    assert [one.complete for one in of(found, "1s")] == [True, True, True], (
+        "the ticks of these seconds all came"
+    )
     assert [(one.timestamp - DAY, one.complete) for one in of(found, "1m")] == [(0, False), (120 * S, True)]
     assert [one.complete for one in of(found, "5m")] == [False]
 
@@ -132,7 +140,13 @@ def test_the_first_candles_ever_are_incomplete():
 
 
 BARS = st.lists(
-    st.tuples(st.integers(1, 900), st.integers(-90, 10), st.sampled_from("abc"), st.integers(1, 99), st.integers(1, 9)),
+    st.tuples(
+        st.integers(1, 900),
+        st.integers(-90, 10),
+        st.sampled_from("abc"),
+        st.integers(1, 99),
+        st.integers(1, 9),
+    ),
     max_size=25,
 )
 

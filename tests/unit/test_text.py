@@ -25,7 +25,24 @@ def test_texts_as_exchanges_write_them_are_units(text, units):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "-1", "+1", "nan", "NaN", "inf", "1e400", "1e22", "1.", ".5", "1_000", " 1", "0x1", "١", "1" * 70, "1.2.3"],
+    [
+        "",
+        "-1",
+        "+1",
+        "nan",
+        "NaN",
+        "inf",
+        "1e400",
+        "1e22",
+        "1.",
+        ".5",
+        "1_000",
+        " 1",
+        "0x1",
+        "١",
+        "1" * 70,
+        "1.2.3",
+    ],
 )
 def test_what_is_no_number_is_refused(text):
     with pytest.raises(NumberError, match="allowed"):
@@ -38,7 +55,9 @@ def test_a_price_must_be_positive_and_fit_the_schema(text):
         PRICES[text]
 
 
-@pytest.mark.parametrize(("text", "zero"), [("0", True), ("0.000", True), ("0E-8", True), ("0.001", False), ("1e0", False)])
+@pytest.mark.parametrize(
+    ("text", "zero"), [("0", True), ("0.000", True), ("0E-8", True), ("0.001", False), ("1e0", False)]
+)
 def test_zero_is_told_from_what_only_rounds_to_it(text, zero):
     assert is_zero(text) is zero
 

@@ -36,7 +36,7 @@ REGISTRY = re.compile(
 )
 INDEX = re.compile(r"^\s*--?(?:i|index-url|extra-index-url|find-links|trusted-host)\b", re.MULTILINE)
 MACHINE_PATH = re.compile(r"(?<![\w.$~:/}-])/(?:work|root|home/\w+|Users/\w+)(?:/|\b)")
-LONGEST_FILE, LONGEST_FUNCTION = 300, 60
+LONGEST_FILE, LONGEST_TEST_FILE, LONGEST_FUNCTION = 300, 420, 60  # a test file mirrors its module
 # What of COBY/*.py is not pure: reading the environment is its purpose.
 SETTINGS = {"COBY", "COBY.config", "COBY.environment", "COBY.settings"}
 IMPURE_CALLS = {"open", "print", "input", "breakpoint", "__import__", "exec", "eval"}
@@ -76,7 +76,8 @@ def functions(text: str) -> Iterator[tuple[str, int]]:
 
 def test_no_file_is_too_long():
     lines = {name: len(text.splitlines()) for name, text in PYTHON.items()}
-    assert {name: count for name, count in lines.items() if count >= LONGEST_FILE} == {}
+    limits = {name: LONGEST_TEST_FILE if name.startswith("tests/") else LONGEST_FILE for name in lines}
+    assert {name: count for name, count in lines.items() if count >= limits[name]} == {}
 
 
 def test_no_function_is_too_long():

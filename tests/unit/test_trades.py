@@ -56,7 +56,9 @@ def test_history_counts_only_from_the_first_live_trade_on():
     assert one.accept(make("3", history=True), NOW, 4, None) is not None, "missed while away"
     other = trades()
     other.load(one.save())
-    assert other.accept(make("4", history=True), NOW, 5, None) is not None, "ever accepted, so also before a restart"
+    assert other.accept(make("4", history=True), NOW, 5, None) is not None, (
+        "ever accepted, so also before a restart"
+    )
 
 
 def test_a_time_outside_2010_to_stream_time_and_a_day_is_replaced_and_flagged():
@@ -76,7 +78,9 @@ def test_an_odd_price_is_flagged_not_dropped():
 
 def test_the_candle_time_is_the_exchanges_within_a_minute_else_stream_time():
     one = trades()
-    for number, at in enumerate([NOW - 60 * SECOND, NOW - 60 * SECOND - 1, NOW + 60 * SECOND, NOW + 60 * SECOND + 1]):
+    for number, at in enumerate(
+        [NOW - 60 * SECOND, NOW - 60 * SECOND - 1, NOW + 60 * SECOND, NOW + 60 * SECOND + 1]
+    ):
         one.accept(make(str(number), at=at), NOW, number, None)
     assert [(bar.timestamp, bar.trade_count) for bar in one.take_bars()] == [
         (NOW - 60 * SECOND, 1),
@@ -88,7 +92,13 @@ def test_the_candle_time_is_the_exchanges_within_a_minute_else_stream_time():
 def test_a_bar_opens_and_closes_by_candle_time_and_ties_by_order():
     one = trades()
     for offset, (at, price, size) in enumerate(
-        [(NOW + 500, "3", "1"), (NOW + 200, "1", "2"), (NOW + 200, "9", "0.5"), (NOW + 900, "5", "1"), (NOW + 900, "4", "1")]
+        [
+            (NOW + 500, "3", "1"),
+            (NOW + 200, "1", "2"),
+            (NOW + 200, "9", "0.5"),
+            (NOW + 900, "5", "1"),
+            (NOW + 900, "4", "1"),
+        ]
     ):
         one.accept(make(str(offset), price, size, at), NOW, 10 + offset, None)
     assert one.take_bars() == [
@@ -100,7 +110,9 @@ def test_a_bar_opens_and_closes_by_candle_time_and_ties_by_order():
 @settings(max_examples=80, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.integers(0, 20), st.integers(1, 50), st.integers(1, 9), st.integers(-3_000_000, 3_000_000)),
+        st.tuples(
+            st.integers(0, 20), st.integers(1, 50), st.integers(1, 9), st.integers(-3_000_000, 3_000_000)
+        ),
         max_size=40,
     ),
     st.integers(0, 40),
