@@ -89,7 +89,7 @@ TOPICS: dict[str, Topic] = {
 
 
 def topic_name(prefix: str, name: str, part: str | None = None) -> str:
-    """``topic_name("coby", "heatmap")`` -> ``coby.heatmap.v1``; ``part`` fills the pattern. KeyError: not in the table."""
+    """``topic_name("coby", "heatmap")`` -> ``coby.heatmap.v1``; ``part`` fills the pattern. KeyError: no such row."""
     return f"{prefix}.{TOPICS[name].pattern.format(part)}.v1"
 
 
