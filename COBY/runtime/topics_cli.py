@@ -11,7 +11,12 @@ from COBY.topics import all_topics
 
 @click.group()
 def topics() -> None:
-    """Make Kafka's topics follow the table in COBY/topics.py, or compare them with it."""
+    """Make Kafka's topics follow the table in COBY/topics.py, or compare them with it.
+
+    \b
+    Example:
+      coby topics check
+    """
 
 
 @topics.command()

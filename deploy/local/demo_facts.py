@@ -130,7 +130,9 @@ def metric(port: int, name: str, **labels: str) -> float:
 
 def lag(config: Config) -> int:
     """Records not yet read, over all groups of ours."""
-    return sum(row.lag for row in read_lag(_admin(config.kafka_bootstrap_servers, config), config.topic_prefix))
+    return sum(
+        row.lag for row in read_lag(_admin(config.kafka_bootstrap_servers, config), config.topic_prefix)
+    )
 
 
 _clients: dict[str, Any] = {}

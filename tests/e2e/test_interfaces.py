@@ -62,7 +62,9 @@ async def test_frames_become_books_trades_heatmaps_and_rows(kafka, database, top
     for record in seen:
         message = json.loads(record.value)
         if record.kind == "http":
-            books.append(processor.normalize_orderbook(message, "binance", symbol="BTCUSDT", at=datetime.now(UTC)))
+            books.append(
+                processor.normalize_orderbook(message, "binance", symbol="BTCUSDT", at=datetime.now(UTC))
+            )
         elif "@depth" in message.get("stream", "") and books:
             books.append(processor.normalize_orderbook(message, "binance"))
         elif "@trade" in message.get("stream", ""):

@@ -53,10 +53,11 @@ class Log:
         data = {"e": "depthUpdate", "E": 0, "s": self.symbol, "U": first, "u": last, "b": bids, "a": asks}
         self.write(second, "ws", {"stream": "depth", "data": data})
 
-    def snapshot(self, second: float, last: int, bids: list, asks: list, limit: int = 5000) -> None:
+    def snapshot(self, second: float, last: int, bids: list, asks: list, limit: int | None = 5000) -> None:
         """A REST body at update id last."""
         body = {"lastUpdateId": last, "bids": bids, "asks": asks}
-        url = f"http://localhost/api/v3/depth?symbol={self.symbol}&limit={limit}"
+        asked = "" if limit is None else f"&limit={limit}"
+        url = f"http://localhost/api/v3/depth?symbol={self.symbol}{asked}"
         self.write(second, "http", body, url=url, symbol=self.symbol)
 
     def trade(

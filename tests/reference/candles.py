@@ -23,15 +23,17 @@ def candles(symbol: str, ticks: list[tuple[int, bool, list[dict]]], update_frequ
     """ticks: (T, whether every configured exchange was live at T, trades that the records of T bring), by T."""
     kept: dict[tuple[str, int], Candle] = {}
     live_at: set[int] = set()
+    came: set[int] = set()
     rows = []
     for tick_us, all_live, trades in ticks:
+        came.add(tick_us)
         if all_live:
             live_at.add(tick_us)
         changed = add(kept, trades, tick_us)
         for place in sorted(kept, key=lambda place: (TIMEFRAMES[place[0]], place[1])):
             candle = kept[place]
             if tick_us >= candle.end + EMITTED_AFTER_US and (candle.emitted == 0 or place in changed):
-                complete = is_complete(candle, live_at, update_frequency_us)
+                complete = is_complete(candle, came, live_at, update_frequency_us)
                 rows.append({"symbol": symbol} | row(candle, complete, tick_us))
                 candle.emitted += 1
             if tick_us >= candle.end + DROPPED_AFTER_US:
@@ -65,10 +67,16 @@ def second_of(trade: dict, tick_us: int) -> int:
     return second
 
 
-def is_complete(candle: Candle, live_at: set[int], update_frequency_us: int) -> bool:
-    """The ticks of a candle are the grid points T with start < T <= end; one that never came was not live."""
-    first = candle.start // update_frequency_us * update_frequency_us + update_frequency_us
-    return all(tick_us in live_at for tick_us in range(first, candle.end + 1, update_frequency_us))
+def is_complete(candle: Candle, came: set[int], live_at: set[int], update_frequency_us: int) -> bool:
+    """The ticks of a candle are the grid points T with start < T <= end; one that never came was not live.
+
+    The tick before the first of them must have come too: else the candle's beginning was not seen.
+    """
+    before = candle.start // update_frequency_us * update_frequency_us
+    first = before + update_frequency_us
+    return before in came and all(
+        tick_us in live_at for tick_us in range(first, candle.end + 1, update_frequency_us)
+    )
 
 
 def row(candle: Candle, complete: bool, tick_us: int) -> dict:

@@ -100,14 +100,16 @@ def test_a_missing_update_blinds_the_book_until_a_snapshot_joins():
     assert [tick["sequence_id"] for tick in ticks] == [12, None, None, 16]
 
 
-def test_only_the_first_update_after_a_snapshot_may_begin_before_it():
+def test_an_update_may_begin_before_the_book_but_never_after_it():
     log = live_log()
     log.depth(0.3, 9, 12, BIDS, [])
     log.depth(0.4, 5, 12, [["1", "1"]], [])  # already known: ignored
     log.marks(0.5)
     log.depth(0.6, 12, 13, BIDS, [])
     log.marks(1.0)
-    assert reasons(log) == [None, "sequence_gap"]
+    log.depth(1.1, 15, 16, BIDS, [])
+    log.marks(1.5)
+    assert reasons(log) == [None, None, "sequence_gap"]
 
 
 @pytest.mark.parametrize("bid", ["101", "102"])
