@@ -12,18 +12,23 @@ import msgspec
 from COBY.exchanges.base import AnyEvent, Delta, Lost, Snapshot, Stale
 
 MAX_HELD = 10_000
+MAX_PASSED = 20
+"""A joined book whose exchange sends so many old updates in a row has had its numbers begun anew: it would freeze."""
 
 
 class ChainState(msgspec.Struct):
     """``last`` proven sequence number (None: no snapshot yet); ``held`` updates a snapshot can be joined to.
 
     ``floor``: how far a book went that was then found wrong; a snapshot from before that would go back in time.
+    ``joined``: an update has continued the snapshot; ``passed``: old updates in a row since then.
     """
 
     last: int | None = None
     floor: int | None = None
     holding: bool = True
     held: list[Delta] = []
+    joined: bool = False
+    passed: int = 0
 
 
 class RestChain:
@@ -52,12 +57,15 @@ class RestChain:
             self._keep(delta)
             return []
         if first > state.last + 1:
-            detail = f"expected {state.last + 1}, got {first}"
-            self.state = ChainState(held=[delta])
-            return [Lost(self._symbol, "sequence_gap", detail)]
+            return self._lost(delta, f"expected {state.last + 1}, got {first}")
         if last <= state.last:
-            return []
-        state.last = last
+            state.passed += state.joined
+            return (
+                self._lost(delta, f"stays before {state.last}, at {last}")
+                if state.passed >= MAX_PASSED
+                else []
+            )
+        state.last, state.joined, state.passed = last, True, 0
         if state.holding:
             self._keep(delta)
         return [delta]
@@ -85,8 +93,12 @@ class RestChain:
         if reached is not None and at < reached:
             # The book was further on than this snapshot and the updates held reach: it would go back in time.
             return [self._stale(snapshot.sequence_id, at, reached)]
-        self.state = ChainState(last=at, holding=False)
+        self.state = ChainState(last=at, holding=False, joined=len(joined) > 1)
         return joined
+
+    def _lost(self, delta: Delta, detail: str) -> list[AnyEvent]:
+        self.state = ChainState(held=[delta])
+        return [Lost(self._symbol, "sequence_gap", detail)]
 
     def _keep(self, delta: Delta) -> None:
         held = self.state.held

@@ -111,7 +111,9 @@ class Settings:
     heatmap_depth: int = _setting("HEATMAP_DEPTH", integer(1, 10_000), "50", "Buckets a side of a heatmap.")
     update_frequency: float = _setting(
         "UPDATE_FREQUENCY",
-        decimal_steps("0.01", "60", "0.001", "seconds"),
+        decimal_steps(
+            "0.01", "1", "0.001", "seconds"
+        ),  # marks come by it, and stream time waits for none longer
         "0.5",
         "From one tick to the next.",
     )

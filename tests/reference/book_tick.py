@@ -37,6 +37,11 @@ def live_tick(book: object, conn: str, bucket_size: Decimal, depth: int, trades:
     """A proven book. Choice: the metrics speak of the levels stated, so of the best 50 a side."""
     low = None if book.covered_low is None else rounded(book.covered_low)
     high = None if book.covered_high is None else rounded(book.covered_high)
+    best_bid, best_ask = max(book.bids, default=None), min(book.asks, default=None)
+    if high is not None and best_bid is not None and rounded(best_bid) > high:
+        low = high  # the price has left the covered range: nothing of it is known any more
+    elif low is not None and best_ask is not None and rounded(best_ask) < low:
+        high = low
     all_bids = covered(best_first(book.bids, descending=True), low, high)
     all_asks = covered(best_first(book.asks, descending=False), low, high)
     bids, asks = all_bids[:TOP_LEVELS], all_asks[:TOP_LEVELS]

@@ -88,8 +88,7 @@ class Slot:
     def take_event(self, connection: Connection, record: dict) -> None:
         """What a producer says of a connection.
 
-        Choices: `oversize` is a sequence_gap (an unknown frame is missing); `dropped` does nothing here, for the
-        exchange's own sequence shows whether updates were among the frames dropped; `refused` does nothing.
+        Choices: `oversize` and `dropped` are a sequence_gap (unknown frames are missing); `refused` does nothing.
         """
         try:
             event = json.loads(record["value"])["event"]
@@ -100,7 +99,7 @@ class Slot:
             self.connections.append(connection)
         if event == "disconnected":
             connection.close()
-        if event == "oversize":
+        if event in ("oversize", "dropped"):
             connection.lose("sequence_gap")
 
     def shown(self, symbol: str) -> tuple[Connection | None, str | None]:

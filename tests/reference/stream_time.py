@@ -19,8 +19,9 @@ class StreamTime:
         before_ns = self.now_ns
         if is_mark:
             if self.newest_mark_ns is None:
-                self.now_ns = received_ns  # the first mark sets stream time, even backwards
-                self.newest_mark_ns = received_ns
+                # The first mark sets stream time, even backwards, and passes no tick: nothing was emitted before it.
+                self.now_ns = self.newest_mark_ns = received_ns
+                return []
             self.newest_mark_ns = max(self.newest_mark_ns, received_ns)
         if self.newest_mark_ns is None:
             return []

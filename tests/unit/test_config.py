@@ -51,7 +51,7 @@ WRONG = {
     "BUCKET_SIZE_BTCUSDT": ["0", "0.001"],
     "BUCKET_SIZE_btc": ["1.0"],
     "HEATMAP_DEPTH": ["0", "1.5", "10001"],
-    "UPDATE_FREQUENCY": ["0", "0.009", "0.0105", "60.001", "fast"],
+    "UPDATE_FREQUENCY": ["0", "0.009", "0.0105", "1.001", "fast"],
     "STORE_INTERVAL": ["0.7", "0", "0.25"],
     "MAX_CONNECTIONS_PER_EXCHANGE": ["0", "101"],
     "DATA_BUFFER_SIZE": ["0"],
@@ -104,7 +104,7 @@ def test_a_wrong_value_is_named_with_what_is_allowed(name, value):
     [
         ({"WS_PORT": " 9000 "}, "websocket_port", 9000),
         ({"UPDATE_FREQUENCY": "0.01"}, "update_frequency_us", 10_000),
-        ({"UPDATE_FREQUENCY": "60", "STORE_INTERVAL": "60"}, "store_interval_us", 60_000_000),
+        ({"UPDATE_FREQUENCY": "1", "STORE_INTERVAL": "60"}, "store_interval_us", 60_000_000),
         ({"UPDATE_FREQUENCY": "0.3", "STORE_INTERVAL": "0.9"}, "store_interval_us", 900_000),
         ({"SYMBOLS": "ETHUSDT, BTCUSD"}, "symbols", ("ETHUSDT", "BTCUSD")),
         ({"API_OPEN": "TRUE"}, "api_open", True),

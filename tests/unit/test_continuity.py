@@ -163,3 +163,22 @@ def test_whatever_comes_what_passes_is_one_unbroken_line(steps):
         assert at == one.state.last
         packed = msgspec.msgpack.encode(one.state)
         one = RestChain("BTCUSDT", msgspec.msgpack.decode(packed, type=ChainState))
+
+
+def test_numbers_that_begin_anew_are_a_gap_and_no_frozen_book():
+    chain = RestChain("BTCUSDT", ChainState())
+    chain.snapshot(Snapshot("BTCUSDT", [], [], 1_000, None))
+    chain.delta(Delta("BTCUSDT", [], [], 1_001, 1_001, None))
+    events = [
+        event
+        for number in range(1, 40)
+        for event in chain.delta(Delta("BTCUSDT", [], [], number, number, None))
+    ]
+    assert [type(event) for event in events] == [Lost]
+
+
+def test_any_number_of_old_updates_may_come_before_the_first_that_continues():
+    chain = RestChain("BTCUSDT", ChainState())
+    chain.snapshot(Snapshot("BTCUSDT", [], [], 1_000, None))
+    assert all(chain.delta(Delta("BTCUSDT", [], [], at, at, None)) == [] for at in range(900, 1_001))
+    assert len(chain.delta(Delta("BTCUSDT", [], [], 1_001, 1_002, None))) == 1
