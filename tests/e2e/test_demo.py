@@ -69,6 +69,7 @@ def test_an_undisturbed_demo_keeps_every_promise(demo):
     assert code == 0
 
 
+@pytest.mark.long
 def test_a_killed_sink_shows_though_it_loses_nothing(demo):
     demo.programs.kill("sink-timescale")
     code, output = demo.finish()
@@ -78,6 +79,7 @@ def test_a_killed_sink_shows_though_it_loses_nothing(demo):
     assert "sink-timescale" in failed[0]
 
 
+@pytest.mark.long
 def test_a_dropped_frame_is_a_gap(demo):
     request = json.dumps({"kind": "drop_frames", "count": 1}).encode()
     ask(f"{demo.simulator_url}/_sim/fault", post=True, body=request)

@@ -69,6 +69,7 @@ async def test_marks_come_at_each_grid_point_into_every_partition(kafka, topic_p
             assert mark.timestamp_ms == mark.received_ns // 1_000_000
 
 
+@pytest.mark.long
 async def test_a_clock_never_writes_a_mark_older_than_the_last_one_there(kafka, topic_prefix):
     cfg = configured(kafka.env, topic_prefix, UPDATE_FREQUENCY="0.1")
     ahead = (time.time_ns() // GRID_NS + 80) * GRID_NS
@@ -87,17 +88,17 @@ async def test_a_clock_never_writes_a_mark_older_than_the_last_one_there(kafka, 
     assert partitions[1][0].received_ns < ahead
 
 
-async def test_two_clocks_at_once_and_one_after_another_leave_no_grid_point_out(kafka, topic_prefix):
+async def test_two_clocks_at_once_leave_no_grid_point_out(kafka, topic_prefix):
     cfg = configured(kafka.env, topic_prefix, UPDATE_FREQUENCY="0.5")
     with clock(cfg), clock(cfg):
         time.sleep(2.2)
-    with clock(cfg):
-        time.sleep(1.2)
     for marks in marks_by_partition(kafka, topic_prefix):
         times = sorted({mark.received_ns for mark in marks})
+        assert len(times) >= 4
         assert all(after - before == 500_000_000 for before, after in pairwise(times))
 
 
+@pytest.mark.long
 async def test_after_a_pause_of_kafka_only_the_newest_grid_point_follows(kafka, topic_prefix):
     if kafka.server is None:
         pytest.skip("a broker in a container is not paused")

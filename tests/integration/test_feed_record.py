@@ -120,6 +120,7 @@ def test_feed_shifts_a_recording_to_now_and_writes_marks_into_every_partition(
     assert [record.event["event"] for record in own[:2]] == ["connected", "subscribed"]
 
 
+@pytest.mark.long
 def test_a_second_feed_begins_after_the_marks_of_the_first(kafka, topic_prefix, env, tmp_path):
     path = recording(tmp_path / "old.jsonl", 1_600_000_000 * SECOND_NS)
     for _ in range(2):

@@ -109,6 +109,7 @@ def test_redis_is_empty_at_the_start_of_a_test_and_bounded(redis_server: RedisSe
         client.set("left", "over")  # the next test that takes the fixture must not see it
 
 
+@pytest.mark.long
 def test_killed_servers_come_back_with_their_data_and_a_stop_leaves_nothing(local, folder: Path) -> None:
     with Stack(folder) as stack:
         with psycopg.connect(stack.postgres.dsn) as conn:

@@ -69,6 +69,7 @@ async def test_a_lost_connection_is_followed_by_one_with_another_conn(kafka, top
     assert (last.state, last.reconnects, last.conn) == ("stopped", 3, None)
 
 
+@pytest.mark.long
 async def test_the_status_follows_each_change_of_state(kafka, topic_prefix):
     cfg = configured(kafka.env, topic_prefix)
     async with tiny_server() as server, supervised(cfg, server.endpoints):

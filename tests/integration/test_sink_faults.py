@@ -165,6 +165,7 @@ def test_two_sinks_share_the_partitions_and_store_everything_once(cfg, database,
     assert_all_once(database.dsn, 2 * COUNT)
 
 
+@pytest.mark.long
 def test_a_locked_table_is_waited_for(cfg, database, feeder):
     with psycopg.connect(database.dsn) as conn, running(TimescaleSink, cfg) as run:
         conn.execute("LOCK TABLE trade_events IN ACCESS EXCLUSIVE MODE")
@@ -215,6 +216,7 @@ def test_a_stop_while_the_database_is_away_ends_the_sink(cfg, database, feeder, 
     assert query(database.dsn, "SELECT count(*) FROM trade_events") == [(0,)]
 
 
+@pytest.mark.long
 def test_the_program_killed_under_load_and_started_again_stores_everything_once(kafka, database, cfg, feeder):
     count = 20_000
     feeder.trades(0, count)
