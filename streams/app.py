@@ -23,6 +23,8 @@ from streams.worker import Source, Worker
 NORMALIZE, AGGREGATE, ALL = "normalize", "aggregate", "all"
 STAGES = (NORMALIZE, AGGREGATE, ALL)
 
+FETCH_BYTES = 8 * 1024 * 1024
+
 NormalizeFactory = Callable[[str, int], Task]
 AggregateFactory = Callable[[int], Task]
 
@@ -86,6 +88,9 @@ def make_app(cfg: Config, worker: Worker, topics: list[str]) -> App:
         broker_session_timeout=10.0,
         broker_heartbeat_interval=2.0,
         consumer_auto_offset_reset="earliest",
+        # aiokafka fetches a partition anew only when it has handed on all it has: a megabyte (the default) is some
+        # 1,500 frames, and the worker would wait for each. Larger records come all the same, one by one.
+        consumer_max_fetch_size=FETCH_BYTES,
         stream_buffer_maxsize=2,
         stream_wait_empty=False,
         table_standby_replicas=0,

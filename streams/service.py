@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -32,6 +33,7 @@ from streams.counting import count
 from streams.outbox import Outbox
 from streams.worker import Worker
 
+GC_THRESHOLDS = (50_000, 50, 50)
 COUNT_SECONDS = 1.0
 DRAIN_SECONDS = 12.0
 STOP_SECONDS = 10.0
@@ -50,6 +52,9 @@ def launch(factories: Callable[[Config], Factories], stage: str = ALL) -> NoRetu
     async def body(cfg: Config, stop: asyncio.Event) -> None:
         await run(cfg, stop, factories(cfg), stage)
 
+    # Books are millions of objects that live long and hold no cycles: looking for some costs a tenth of the time.
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     try:
         run_async("streams", body)
     except SystemExit as ended:
