@@ -54,6 +54,13 @@ def contradictions(settings: Settings) -> Iterator[ConfigurationError]:
                 yield wrong_setting(attribute.upper(), "", allowed)
     if settings.kafka_ssl_certificate_location and not settings.kafka_ssl_key_location:
         yield wrong_setting("KAFKA_SSL_KEY_LOCATION", "", "a value, as KAFKA_SSL_CERTIFICATE_LOCATION is set")
+    if settings.schema_registry_url:
+        # Better refused than ignored: whoever sets it expects that registry's ids on the wire.
+        yield wrong_setting(
+            "SCHEMA_REGISTRY_URL",
+            settings.schema_registry_url,
+            "nothing yet: ids are the fixed ones of schemas/",
+        )
     if settings.api_port and settings.api_port == settings.websocket_port:
         yield wrong_setting("WS_PORT", str(settings.websocket_port), "another port than API_PORT")
 

@@ -43,7 +43,7 @@ WRONG = {
     "KAFKA_BOOTSTRAP_SERVERS": ["localhost", "localhost:0", "a:9092,,b:9092", "http://a:9092", "a:99999"],
     "KAFKA_SECURITY_PROTOCOL": ["TLS"],
     "KAFKA_SASL_MECHANISM": ["GSSAPI"],
-    "SCHEMA_REGISTRY_URL": ["registry:8081", "ftp://registry"],
+    "SCHEMA_REGISTRY_URL": ["registry:8081", "ftp://registry", "http://registry:8081"],  # none is used yet
     "TOPIC_PREFIX": ["Coby", "-coby", "co.by", "co_by", "x" * 65],
     "EXCHANGES": ["binance,binance", ","],
     "SYMBOLS": ["btcusdt", "BTC-USDT", "BTCUSDT,BTCUSDT", "BTC", "B" * 21, "BTCUSDT,"],
