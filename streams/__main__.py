@@ -11,7 +11,7 @@ from streams.app import ALL, STAGES
 from streams.service import Factories, launch
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @click.option(
     "--stage", type=click.Choice(STAGES), default=ALL, show_default=True, help="What this worker does."
 )

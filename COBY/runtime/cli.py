@@ -49,7 +49,7 @@ class CommandGroup(click.Group):
         return "" if command is None else command.get_short_help_str(limit=90)
 
 
-@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=CommandGroup)
 @click.version_option(package_name="coby", prog_name="coby", message="%(prog)s %(version)s")
 def main() -> None:
     """Operate COBY: look into topics, books and lag, record and feed frames, check a machine.

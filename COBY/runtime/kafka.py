@@ -34,6 +34,8 @@ ANSWER_SECONDS = 10.0
 """How long a broker may take to answer a question at start."""
 FULL_WAIT_SECONDS = 0.1
 MAX_LINGER_MS = 20
+ANY_PARTITION = -1  # the partitioner's choice, by key
+NOW = 0  # has librdkafka stamp a record
 
 Headers = Sequence[tuple[str, str | bytes | None]]
 Delivered = Callable[[KafkaError | None, Message], None]
@@ -115,15 +117,16 @@ class GaplessProducer:
         produce or flush; an error has then been given to on_error already. BrokerError `kafka.too_large` for a
         record of more than 32 MiB: it was not taken and leaves no hole, so on_error is not told.
         """
-        options: dict[str, Any] = {}
-        if on_delivery is not None:
-            options["on_delivery"] = self._delivery(on_delivery)
-        if timestamp_ms is not None:
-            options["timestamp"] = timestamp_ms
-        if partition is not None:
-            options["partition"] = partition
         try:
-            self._producer.produce(topic, value, key, headers=list(headers), **options)
+            self._producer.produce(
+                topic,
+                value,
+                key,
+                partition=ANY_PARTITION if partition is None else partition,
+                on_delivery=None if on_delivery is None else self._delivery(on_delivery),
+                timestamp=timestamp_ms or NOW,
+                headers=headers if isinstance(headers, list) else list(headers),
+            )
         except BufferError:
             return False
         except KafkaException as error:

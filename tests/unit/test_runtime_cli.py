@@ -50,7 +50,7 @@ def coby(*arguments: str, **environ: str) -> Result:
     return CliRunner(env=environ).invoke(cli.main, arguments)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["doctor", "--help"], ["-h"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["doctor", "--help"]])
 def test_help_shows_an_example(arguments):
     result = coby(*arguments)
     assert result.exit_code == 0
