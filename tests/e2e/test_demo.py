@@ -13,8 +13,8 @@ from deploy.local.demo_facts import ask
 from deploy.local.stack import ROOT
 from deploy.local.supervise import Programs
 
-SECONDS = 12
-DISTURB_AFTER = 5.0
+SECONDS = 8
+DISTURB_AFTER = 3.0
 
 
 class RunningDemo:

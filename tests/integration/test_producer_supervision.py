@@ -150,6 +150,7 @@ async def test_a_resync_request_leads_to_a_rest_record_of_the_same_connection(ka
     assert dict(bodies[-1].headers)["symbol"] == "ETHUSDT"
 
 
+@pytest.mark.long
 async def test_a_flood_of_resync_requests_is_limited_and_none_is_forgotten(kafka, topic_prefix):
     cfg = configured(kafka.env, topic_prefix)
     async with tiny_server() as server, supervised(cfg, server.endpoints) as producer:

@@ -96,6 +96,7 @@ def test_another_number_of_partitions_is_refused_and_nothing_else_touched(cfg, c
     assert f"{topic_prefix}.book.v1" not in client.list_topics(timeout=10).topics
 
 
+@pytest.mark.long
 def test_a_missing_broker_is_one_clear_error(topic_prefix):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -218,6 +218,7 @@ def test_the_recording_agrees_with_its_own_book_tickers(frames_dir):
     assert (found.trades, found.distinct_trades) == (19904, 19904)
 
 
+@pytest.mark.long
 def test_the_whole_recording_adds_up(frames_dir):
     records = raw_records(frames_dir / RECORDING, "binance", marks_after=12)
     for record in records:
