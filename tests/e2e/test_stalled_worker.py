@@ -7,7 +7,7 @@ from dataclasses import replace
 from deploy.local.programs import pipeline
 from tests.e2e.system import DERIVED, contents, recomputed, system, until
 
-STALL_SECONDS = 4
+STALL_SECONDS = 3
 
 
 def test_a_stalled_worker_delays_heatmaps_and_changes_none(kafka, topic_prefix, tmp_path):
@@ -37,7 +37,7 @@ def stall(running, name: str) -> bool:
         time.sleep(1)  # what was under way is out
         frames, heatmaps = running.count("raw", "binance"), running.count("heatmap")
         time.sleep(STALL_SECONDS)
-        assert running.count("raw", "binance") > frames + 400
+        assert running.count("raw", "binance") > frames + 300
         # Two symbols at two ticks a second: half of them missing means that one symbol stood still.
         return running.count("heatmap") - heatmaps <= 2 * STALL_SECONDS + 2
     finally:

@@ -138,7 +138,7 @@ def test_a_killed_kafka_connection_does_not_end_it_but_readiness_tells(kafka, to
     assert any(record.event["event"] == "dropped" for record in records)
 
 
-@pytest.mark.parametrize("arguments", [PRODUCERS, ("producers.clock",)])
+@pytest.mark.parametrize("arguments", [PRODUCERS, pytest.param(("producers.clock",), marks=pytest.mark.long)])
 def test_without_kafka_it_says_one_line_and_exits_with_2_within_15_s(arguments):
     env = {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}", "EXCHANGES": "binance"}
     code, said, seconds = ended(env, *arguments)
@@ -149,7 +149,7 @@ def test_without_kafka_it_says_one_line_and_exits_with_2_within_15_s(arguments):
     assert seconds < 15
 
 
-@pytest.mark.parametrize("arguments", [PRODUCERS, ("producers.clock",)])
+@pytest.mark.parametrize("arguments", [PRODUCERS, pytest.param(("producers.clock",), marks=pytest.mark.long)])
 def test_an_occupied_metrics_port_is_one_line(arguments, kafka, topic_prefix):
     configured(kafka.env, topic_prefix)
     with socket.create_server(("0.0.0.0", 0)) as occupied:
@@ -160,7 +160,7 @@ def test_an_occupied_metrics_port_is_one_line(arguments, kafka, topic_prefix):
     assert str(port) in said
 
 
-@pytest.mark.parametrize("arguments", [PRODUCERS, ("producers.clock",)])
+@pytest.mark.parametrize("arguments", [PRODUCERS, pytest.param(("producers.clock",), marks=pytest.mark.long)])
 def test_missing_topics_are_named(arguments, kafka, topic_prefix):
     code, said, _ = ended(settings(kafka, topic_prefix), *arguments)
     assert code == 2

@@ -4,6 +4,8 @@ import signal
 import time
 from collections import defaultdict
 
+import pytest
+
 from tests.integration.test_streams_echo import bench, end_of, expected, places, until
 
 __all__ = ["bench"]  # the fixture
@@ -83,6 +85,7 @@ def test_a_killed_worker_is_replaced_without_loss_and_repeats_are_identical(benc
             assert [end_of(worker) for worker in (second, third)] == [0, 0]
 
 
+@pytest.mark.long
 def test_a_rebalance_keeps_the_tasks_that_stay(bench):
     values = [b"%d" % at for at in range(3_000)]
     for part in range(4):
