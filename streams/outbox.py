@@ -68,8 +68,12 @@ class Outbox:
         asked = set(last.values())
         batch = Batch(len(asked), lambda: self._close(stage, done))
         for place, output in enumerate(outputs):
-            if not self._offer(output, batch.delivered if place in asked else None):
-                await self._wait(output, batch.delivered if place in asked else None)
+            on_delivery = batch.delivered if place in asked else None
+            while not self._offer(
+                output, on_delivery
+            ):  # the queue is full: serve confirmations until there is room
+                self._producer.poll(0)
+                await asyncio.sleep(POLL_SECONDS)
         for topic, count in Counter(output.topic for output in outputs).items():
             self._metrics.outputs.labels(stage, topic).inc(count)
         self._producer.poll(0)
@@ -99,10 +103,5 @@ class Outbox:
             output.headers,
             timestamp_ms=output.timestamp_ms,
             on_delivery=on_delivery,
+            reported=on_delivery is not None,
         )
-
-    async def _wait(self, output: Output, on_delivery: Delivered | None) -> None:
-        """The queue is full: serve confirmations until there is room."""
-        while not self._offer(output, on_delivery):
-            self._producer.poll(0)
-            await asyncio.sleep(POLL_SECONDS)

@@ -110,12 +110,16 @@ class GaplessProducer:
         timestamp_ms: int | None = None,
         partition: int | None = None,
         on_delivery: Delivered | None = None,
+        reported: bool = True,
     ) -> bool:
         """Put one record into the queue; False when the queue is full, and nothing happened.
 
         ``timestamp_ms``: None lets librdkafka stamp it with now. ``on_delivery`` is called from within poll,
-        produce or flush; an error has then been given to on_error already. BrokerError `kafka.too_large` for a
-        record of more than 32 MiB: it was not taken and leaves no hole, so on_error is not told.
+        produce or flush; an error has then been given to on_error already. ``reported`` False: neither is called
+        for this record, and its caller learns of it from a later one of the same topic and key.
+
+        BrokerError `kafka.too_large` for a record of more than 32 MiB: it was not taken and leaves no hole, so
+        on_error is not told.
         """
         try:
             self._producer.produce(
@@ -123,7 +127,7 @@ class GaplessProducer:
                 value,
                 key,
                 partition=ANY_PARTITION if partition is None else partition,
-                on_delivery=None if on_delivery is None else self._delivery(on_delivery),
+                on_delivery=self._delivery(on_delivery) if reported else None,
                 timestamp=timestamp_ms or NOW,
                 headers=headers if isinstance(headers, list) else list(headers),
             )

@@ -193,3 +193,12 @@ def test_lag_of_an_unknown_group_is_an_error(cfg, topic_prefix):
     caught = invoke(lag, cfg, "--group", "nobody").exception
     assert isinstance(caught, BrokerError)
     assert caught.code == "kafka.unknown_group"
+
+
+def test_a_failed_delivery_is_told_though_no_callback_asked_for_it(cfg, topic_prefix):
+    apply_topics(cfg)
+    errors = []
+    producer = make_producer(cfg, errors.append)
+    producer.produce(f"{topic_prefix}.trade.v1", b"value", partition=99)  # there are twelve
+    producer.flush(10)
+    assert [error.code for error in errors] == ["kafka.delivery"]
