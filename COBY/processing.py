@@ -108,30 +108,12 @@ def book_tick(
     bars: list[Bar],
 ) -> BookTick:
     """The record of a live book at the tick ``time_us`` (flushed and not crossed)."""
-    bids, asks = book.bids.top(TOP_LEVELS), book.asks.top(TOP_LEVELS)
-    figures = metrics(bids, asks)
-    covered = book.coverage()
-    return BookTick(
-        symbol,
-        exchange,
-        time_us,
-        True,
-        None,
-        conn,
-        book.sequence_id,
-        bids,
-        asks,
-        bucket_size,
-        book.bids.top_buckets(depth),
-        book.asks.top_buckets(depth),
-        *covered,
-        figures.mid_price,
-        figures.spread,
-        figures.bid_volume,
-        figures.ask_volume,
-        figures.imbalance,
-        figures.quality,
-        bars,
+    levels = (book.bids.top(TOP_LEVELS), book.asks.top(TOP_LEVELS))
+    buckets = (book.bids.top_buckets(depth), book.asks.top_buckets(depth))
+    tick = unproven_tick(symbol, exchange, time_us, bucket_size, levels, buckets)
+    low, high = book.coverage()
+    return msgspec.structs.replace(
+        tick, conn=conn, sequence_id=book.sequence_id, covered_low=low, covered_high=high, bars=bars
     )
 
 

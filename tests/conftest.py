@@ -16,6 +16,7 @@ import redis as redis_client
 from confluent_kafka.admin import AdminClient
 
 from deploy.local.fetch import remove_tree
+from tests.frames import frames_folder
 from tests.servers import (
     Database,
     KafkaServer,
@@ -26,7 +27,6 @@ from tests.servers import (
     servers,
 )
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 __all__ = ["Database", "KafkaServer", "LocalServers", "RedisServer", "Servers", "TimescaleServer"]
 
 
@@ -113,9 +113,6 @@ def delete_topics(bootstrap_servers: str, prefix: str) -> None:
 @pytest.fixture(scope="session")
 def frames_dir() -> Path:
     """The recorded frames: COBY_FRAMES, else shared/frames beside the repository, else a skip."""
-    named = os.environ.get("COBY_FRAMES")
-    candidates = [Path(named)] if named else [parent / "shared" / "frames" for parent in REPOSITORY.parents]
-    for folder in candidates:
-        if (folder / "README.md").is_file():
-            return folder
+    if folder := frames_folder():
+        return folder
     pytest.skip("no recorded frames: set COBY_FRAMES, or put shared/frames beside the repository")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from deploy.local.stack import ROOT
 from tests.bench import core, stage
+from tests.frames import frames_folder
 from tests.servers import servers
 
 RESULTS = ROOT / "bench" / "results.json"
@@ -28,7 +28,12 @@ def main(rounds: int) -> None:
     Example:
       python -m tests.bench --rounds 3
     """
-    recording = frames_folder() / RECORDING
+    frames = frames_folder()
+    if frames is None:
+        sys.exit(
+            "error bench.no_frames: no recorded frames beside the repository; COBY_FRAMES names their folder"
+        )
+    recording = frames / RECORDING
     results = {"core_vs_parse": core.measure(recording, max(rounds, 5))}
     with tempfile.TemporaryDirectory(prefix="coby-bench-") as folder, servers(Path(folder)).kafka() as kafka:
         results["stage_vs_bare"] = stage.measure(recording, kafka.env, rounds)
@@ -38,18 +43,6 @@ def main(rounds: int) -> None:
     RESULTS.parent.mkdir(exist_ok=True)
     ratios = {name: round(figures["ratio"], 3) for name, figures in results.items()}
     RESULTS.write_text(json.dumps({"ratios": ratios, "figures": results}, indent=2) + "\n")
-
-
-def frames_folder() -> Path:
-    """The recorded frames: COBY_FRAMES, else shared/frames beside the repository."""
-    named = os.environ.get("COBY_FRAMES")
-    folders = [Path(named)] if named else [parent / "shared" / "frames" for parent in ROOT.parents]
-    for folder in folders:
-        if (folder / RECORDING).is_file():
-            return folder
-    sys.exit(
-        "error bench.no_frames: no recorded frames beside the repository; COBY_FRAMES names their folder"
-    )
 
 
 if __name__ == "__main__":
