@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from COBY.book import Side
 from COBY.conversion import checked_texts, float_text
 from COBY.interfaces import AggregationEngine
 from COBY.merging import cells_imbalance, consolidated, heatmap, imbalances
@@ -19,6 +18,7 @@ from COBY.models import (
 )
 from COBY.processing import unproven_tick
 from COBY.records import UNITS, BookTick, Bucket, Level, MergedLevel
+from COBY.side import Side
 from COBY.text import PRICES, SIZES, NumberError
 from COBY.utils.exceptions import AggregationError, ConfigurationError
 from COBY.utils.intervals import from_us, to_us

@@ -1,11 +1,15 @@
-"""Continuity of books whose snapshot comes over REST and whose updates carry first and last sequence number.
+"""Continuity of books: the rules that several exchanges share; each exchange file names the one it uses.
 
-The rule (named in each exchange file that uses it): hold updates; drop those that end at
-or before the snapshot; the first kept one must begin at or before the snapshot's number + 1; from then on each must
-begin at the last number + 1.
+`SocketChain`: the snapshot comes on the same socket, before the updates that continue it.
+`RestChain`: the snapshot comes over REST, updates carry first and last sequence number. Hold updates; drop those that
+end at or before the snapshot; the first kept one must begin at or before the snapshot's number + 1; from then on each
+must begin at the last number + 1.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -33,6 +37,8 @@ class ChainState(msgspec.Struct):
 
 class RestChain:
     """The rule for one book."""
+
+    State = ChainState
 
     def __init__(self, symbol: str, state: ChainState) -> None:
         """A chain that goes on from ``state``."""
@@ -112,3 +118,86 @@ class RestChain:
             "snapshot_too_old",
             f"snapshot {sequence_id} joins up to {at}, held goes on at {first}",
         )
+
+
+class SocketState(msgspec.Struct):
+    """``waiting`` for a snapshot; ``last`` proven sequence number (None where the exchange gives none)."""
+
+    waiting: bool = True
+    last: int | None = None
+
+
+class SocketChain:
+    """Continuity of one book whose snapshot comes over the socket: what comes before it is of no use to it."""
+
+    State = SocketState
+
+    def __init__(self, symbol: str, state: SocketState) -> None:
+        """A chain that goes on from ``state``."""
+        self._symbol = symbol
+        self.state = state
+
+    def hold(self, proven: bool) -> None:
+        """A snapshot will come. Not ``proven``: let no update pass before it."""
+        if not proven:
+            self.state.waiting = True
+
+    def snapshot(self, snapshot: Snapshot) -> list[AnyEvent]:
+        """A snapshot as it came: the chain begins anew, whenever the exchange sends one."""
+        self.state = SocketState(False, snapshot.sequence_id)
+        return [snapshot]
+
+    def delta(self, delta: Delta, follows: int | None) -> list[AnyEvent]:
+        """An update as it came -> itself, or Lost if it does not follow the last one.
+
+        ``follows``: the sequence number it says it follows, None where the exchange gives no sequence at all.
+        """
+        state = self.state
+        if state.waiting:
+            return []
+        if follows != state.last:
+            return self.lost(f"expected {state.last}, got {follows}")
+        state.last = delta.sequence_id
+        return [delta]
+
+    def lost(self, detail: str) -> list[AnyEvent]:
+        """The sequence is broken: Lost, once, until the next snapshot."""
+        if self.state.waiting:
+            return []
+        self.state.waiting = True
+        return [Lost(self._symbol, "sequence_gap", detail)]
+
+
+Chain = TypeVar("Chain", RestChain, SocketChain)
+
+
+class ChainedDecoder(Generic[Chain]):
+    """What the decoders share: a chain for each book of the connection, and the symbols by their two names."""
+
+    def __init__(self, symbols: Mapping[str, str], chain: type[Chain]) -> None:
+        """``symbols`` maps exchange symbol -> symbol; empty: any symbol."""
+        self._symbols = symbols
+        self._kind: type[Chain] = chain
+        self._chains: dict[str, Chain] = {}
+
+    def expect_snapshot(self, symbol: str, proven: bool) -> None:
+        """See `Decoder.expect_snapshot`."""
+        self._chain(symbol).hold(proven)
+
+    def met(self) -> frozenset[str]:
+        """See `Decoder.met`."""
+        return frozenset(self._chains)
+
+    def save(self) -> object:
+        """See `Decoder.save`."""
+        return {symbol: msgspec.to_builtins(chain.state) for symbol, chain in sorted(self._chains.items())}
+
+    def load(self, state: object) -> None:
+        """See `Decoder.load`."""
+        states = msgspec.convert(state, dict[str, self._kind.State])  # type: ignore[name-defined]
+        self._chains = {symbol: self._kind(symbol, state) for symbol, state in states.items()}
+
+    def _chain(self, symbol: str) -> Chain:
+        if symbol not in self._chains:
+            self._chains[symbol] = self._kind(symbol, self._kind.State())
+        return self._chains[symbol]

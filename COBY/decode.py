@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from COBY.book import Book, Side
+from COBY.book import Book
 from COBY.exchanges.base import (
     AnyEvent,
     Delta,
@@ -24,6 +24,7 @@ from COBY.exchanges.base import (
 from COBY.processing import ConnectionProcessor, one_bucket
 from COBY.recordings import RecordedFrame
 from COBY.records import TradeEvent
+from COBY.side import Side
 from COBY.text import PRICES, decimal_text
 from COBY.trades import Trades, trade_event
 from COBY.utils.intervals import format_us
@@ -89,9 +90,10 @@ class RecordingDecoder:
         shown: list[Row] = []
         received_us = None if row.received_ns is None else row.received_ns // 1000
         for place, event in enumerate(self._decoded(row, symbol)):
-            if not isinstance(event, Trade):
-                self._processor.apply(event)
+            proven = event if isinstance(event, Trade) else self._processor.apply(event)
             shown += self._event(event, received_us, live, f"{self._conn or 'feed-0'}-{self._number}-{place}")
+            if proven is not event:
+                shown += self._event(proven, received_us, live, "")
         return shown
 
     def _decoded(self, row: RecordedFrame, symbol: str | None) -> Sequence[AnyEvent]:

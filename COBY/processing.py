@@ -59,21 +59,36 @@ class ConnectionProcessor:
     def take(self, frame: bytes, kind: str, symbol: str | None, url: str | None) -> list[AnyEvent]:
         """Decode one frame and bring the books up to it; the events are returned for whoever counts and publishes."""
         events = self.decoder.decode(frame, kind, symbol, url)
-        for event in events:
+        for place, event in enumerate(events):
             if type(event) is not Trade:
-                self.apply(event)
+                events[place] = self.apply(event)
         return events
 
-    def apply(self, event: AnyEvent) -> None:
-        """Bring a book up to one event."""
+    def apply(self, event: AnyEvent) -> AnyEvent:
+        """Bring a book up to one event; the event itself, or Lost where the exchange's checksum says otherwise."""
         if isinstance(event, Delta):
-            self.book(event.symbol).delta(event)
-        elif isinstance(event, Snapshot):
-            self.book(event.symbol).snapshot(event)
-        elif isinstance(event, Lost):
+            book = self.book(event.symbol)
+            book.delta(event)
+            return event if event.checksum is None else self._checked(event, event.checksum, book)
+        if isinstance(event, Snapshot):
+            book = self.book(event.symbol)
+            book.snapshot(event)
+            return event if event.checksum is None else self._checked(event, event.checksum, book)
+        if isinstance(event, Lost):
             self.book(event.symbol).reason = event.reason
         elif isinstance(event, NotListed):
             self.book(event.symbol).reason = "not_listed"
+        return event
+
+    def _checked(self, event: Snapshot | Delta, told: int, book: Book) -> AnyEvent:
+        check = self._exchange.checksum
+        assert check is not None
+        book.flush()
+        found = check.of(book.bids.best_texts(check.levels), book.asks.best_texts(check.levels))
+        if found == told:
+            return event
+        self.doubt(event.symbol, "checksum")
+        return Lost(event.symbol, "checksum", f"told {told}, found {found}")
 
     def doubt(self, symbol: str, reason: str) -> None:
         """Something outside the exchange's own rule is wrong with a book: blind until its next snapshot."""

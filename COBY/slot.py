@@ -163,10 +163,10 @@ class SlotState:
             self._close(connection.name, stream_us, emit)
         elif name in ("dropped", "oversize"):
             self._doubt_all(connection, frame.value.decode(errors="replace"), stream_us, emit)
-        elif name == "refused":
-            self._refused(connection, event, stream_us, emit)
+        elif name == "refused" and event.not_listed:
+            self._not_listed(connection, event, stream_us, emit)
 
-    def _refused(self, connection: Connection, event: ConnectionEvent, stream_us: int, emit: Emit) -> None:
+    def _not_listed(self, connection: Connection, event: ConnectionEvent, stream_us: int, emit: Emit) -> None:
         if event.symbol in connection.processor.books:
             connection.processor.books[event.symbol].reason = "not_listed"
             self._judge(event.symbol, stream_us, emit, event.reason or "")

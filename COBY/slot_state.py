@@ -35,6 +35,7 @@ class ConnectionEvent(msgspec.Struct):
     event: str
     symbol: str | None = None
     reason: str | None = None
+    not_listed: bool = False
 
 
 class Connection:

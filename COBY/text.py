@@ -67,6 +67,70 @@ PRICES = Units("price", 1, 12)
 SIZES = Units("size", 0, 22)
 
 
+class Fixed(dict[bytes, str]):
+    """The bytes of a JSON number -> its decimal text with a fixed number of decimals, so that a value has one text.
+
+    Checked by ``units`` when first asked for. Decimals beyond ``places`` are kept: nothing is rounded here.
+    A memo of a pure function, as `Units`.
+    """
+
+    def __init__(self, units: Units, places: int) -> None:
+        """``units``: PRICES or SIZES."""
+        super().__init__()
+        self._units = units
+        self._places = places
+
+    def __missing__(self, number: bytes) -> str:
+        raw = number.decode("ascii", "replace")
+        self._units[raw]  # NumberError for what is no number, or out of range
+        value = Decimal(raw)
+        text = f"{value:f}" if places_of(number) > self._places else f"{value:.{self._places}f}"
+        if len(self) >= _MEMORY:
+            self.clear()
+        self[number] = text
+        return text
+
+
+@lru_cache(maxsize=1024)
+def fixed_prices(places: int) -> Fixed:
+    """Prices with ``places`` decimals."""
+    return Fixed(PRICES, places)
+
+
+@lru_cache(maxsize=1024)
+def fixed_sizes(places: int) -> Fixed:
+    """Sizes with ``places`` decimals."""
+    return Fixed(SIZES, places)
+
+
+@lru_cache(maxsize=_MEMORY)
+def places_of(number: bytes) -> int:
+    """Decimals of a number as it is written: 2 for 1.50, 6 for 5.1e-05; 0 for what is no number."""
+    text = number.decode("ascii", "replace")
+    if len(text) > MAX_TEXT or not _NUMBER.fullmatch(text):
+        return 0
+    exponent = Decimal(text).as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+class Plain(dict[str, str]):
+    """A price's decimal text -> the same without exponent and needless zeros, so that a price has one text."""
+
+    def __missing__(self, text: str) -> str:
+        PRICES[text]  # NumberError for what is no price
+        plain = text
+        if "." in text or "e" in text.lower():
+            plain = f"{Decimal(text):f}"
+            plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
+        if len(self) >= _MEMORY:
+            self.clear()
+        self[text] = plain
+        return plain
+
+
+PLAIN_PRICES = Plain()
+
+
 def check_levels(levels: Iterable[tuple[str, str]]) -> None:
     """NumberError for the first level whose price or size is no such number."""
     prices, sizes = PRICES, SIZES

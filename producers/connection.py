@@ -140,7 +140,7 @@ class Connection:
 
     async def resync(self, symbol: str, reason: str) -> None:
         """Bring the book's snapshot anew."""
-        await self.obey(self._session.resync(symbol, reason))
+        await self.obey(self._session.resync(symbol, reason, self._wiring.monotonic()))
 
     async def wait_acknowledged(self, symbol: str, channel: str) -> None:
         """Until the exchange has confirmed. ExchangeError exchange.refused, .disconnected or .unanswered."""
@@ -216,7 +216,9 @@ class Connection:
 
     async def _refuse(self, command: Refused) -> None:
         self.refused[command.symbol] = command.reason
-        self.stream.event("refused", symbol=command.symbol, reason=command.reason)
+        self.stream.event(
+            "refused", symbol=command.symbol, reason=command.reason, not_listed=command.not_listed
+        )
         self._answered()
         if command.symbol is None:
             await self.close(f"refused: {command.reason}")

@@ -43,7 +43,7 @@ Observer = Callable[[RawRecord], None]
 
 def event_value(name: str, **fields: object) -> bytes:
     """The value of an event: `connected` (exchange, slot, symbols, url), `subscribed` (symbols, channels),
-    `refused` (symbol, reason), `disconnected` (reason), `dropped` (from_seq, to_seq), `alive`, `oversize`
+    `refused` (symbol, reason, not_listed), `disconnected` (reason), `dropped` (from_seq, to_seq), `alive`, `oversize`
     (length, sha256).
     """
     return json.dumps({"event": name, **fields}, separators=(",", ":")).encode()

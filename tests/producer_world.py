@@ -63,12 +63,12 @@ class TinySession:
             return [Acknowledged(symbols, ("book", "trade")), *map(self._fetch, symbols)]
         if frame == b"bye":
             return [Farewell("bye")]
-        return [Refused("ETHUSDT", "no such market")] if frame == b"no" else []
+        return [Refused("ETHUSDT", "no such market", not_listed=True)] if frame == b"no" else []
 
     def timer(self, now: float) -> list[Command]:
         return [Send("ping")]
 
-    def resync(self, symbol: str, reason: str) -> list[Command]:
+    def resync(self, symbol: str, reason: str, now: float) -> list[Command]:
         return [self._fetch(symbol)]
 
     def _fetch(self, symbol: str) -> Fetch:
@@ -79,6 +79,7 @@ class TinyExchange:
     name = "binance"
     symbols_per_slot = 10
     silence_seconds = 60.0
+    checksum = None
 
     def __init__(self, endpoints: Endpoints) -> None:
         self.endpoints = endpoints

@@ -12,13 +12,22 @@ Lists, not iterators: an iterator stopped halfway would leave the state half upd
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 Levels = Sequence[tuple[str, str]]
 """(price, size) in the exchange's own decimal text; size is absolute, a size of zero removes the level."""
+
+
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What reading a frame's JSON raises. NumberError, a ValueError, comes besides."""
+
+
+def not_ours(frame: bytes) -> bool:
+    """Whether a frame is a JSON array: on exchanges that speak in objects it belongs to another channel or protocol."""
+    return frame.lstrip()[:1] == b"[" and bool(msgspec.json.decode(frame))
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -38,7 +47,12 @@ class Trade(Event, frozen=True, gc=False):
 
 
 class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
-    """A whole book: discards what was before. ``limited``: cut at a number of levels a side by the exchange."""
+    """A whole book: discards what was before.
+
+    ``limited``: cut at a number of levels a side, while the updates after it are not. ``depth``: the exchange keeps
+    the best so many levels a side, and so do its updates: what falls out of this window is known no more.
+    ``checksum``: the exchange's own, of the book as it stands after this event.
+    """
 
     symbol: str
     bids: Levels
@@ -47,10 +61,15 @@ class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
     time_us: int | None
     limited_bids: bool = False
     limited_asks: bool = False
+    depth: int | None = None
+    checksum: int | None = None
 
 
 class Delta(msgspec.Struct, frozen=True, tag="delta"):
-    """Changes ``first_id`` … ``sequence_id`` of a book, which continue its proven sequence: the decoder checked."""
+    """Changes ``first_id`` … ``sequence_id`` of a book, which continue its proven sequence: the decoder checked.
+
+    ``checksum`` is left to whoever holds the book: see `Checksum`.
+    """
 
     symbol: str
     bids: Levels
@@ -58,6 +77,7 @@ class Delta(msgspec.Struct, frozen=True, tag="delta"):
     first_id: int | None
     sequence_id: int | None
     time_us: int | None
+    checksum: int | None = None
 
 
 class Lost(Event, frozen=True, gc=False):
@@ -89,6 +109,25 @@ class Rejected(Event, frozen=True, gc=False):
     code: str
     detail: str
     symbol: str | None = None
+
+    @staticmethod
+    def of(error: Exception) -> Rejected:
+        """What reading a frame raised: ``frame.shape``, ``frame.json``, else ``frame.number``."""
+        if isinstance(error, msgspec.ValidationError):
+            return Rejected("frame.shape", str(error))
+        if isinstance(error, UNREADABLE):
+            return Rejected("frame.json", str(error))
+        return Rejected("frame.number", str(error))
+
+    @staticmethod
+    def unknown(exchange_symbol: str) -> Rejected:
+        """A symbol that is none of the connection's."""
+        return Rejected("frame.unknown_symbol", f"{exchange_symbol!r} was not subscribed")
+
+    @staticmethod
+    def empty_trade(size: str, symbol: str) -> Rejected:
+        """A trade of size zero."""
+        return Rejected("frame.number", f"a trade of size {size!r}, allowed: > 0", symbol)
 
 
 class Notice(Event, frozen=True, gc=False):
@@ -155,10 +194,15 @@ class Acknowledged(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """The exchange refused a subscription; ``symbol`` None: the request as a whole."""
+    """The exchange refused a subscription; ``symbol`` None: the request as a whole, so the connection is given up.
+
+    ``not_listed``: because it does not have the symbol. Any other refusal of a symbol is for the session to try
+    again.
+    """
 
     symbol: str | None
     reason: str
+    not_listed: bool = False
 
 
 class Farewell(msgspec.Struct, frozen=True):
@@ -185,7 +229,7 @@ class Session(Protocol):
     def timer(self, now: float) -> list[Command]:
         """Called about once a second: what keeping alive needs, what is overdue (an unanswered subscription)."""
 
-    def resync(self, symbol: str, reason: str) -> list[Command]:
+    def resync(self, symbol: str, reason: str, now: float) -> list[Command]:
         """normalize asks for a new snapshot of a symbol."""
 
 
@@ -194,6 +238,16 @@ class Endpoints(msgspec.Struct, frozen=True):
 
     ws_url: str
     rest_url: str
+
+
+class Checksum(NamedTuple):
+    """An exchange's checksum: ``of`` (bids, asks), the best ``levels`` a side as the exchange writes them, best first.
+
+    Only a `Snapshot` or `Delta` that carries one is checked; the book is blind (``checksum``) if they differ.
+    """
+
+    levels: int
+    of: Callable[[Levels, Levels], int]
 
 
 class Exchange(Protocol):
@@ -205,6 +259,8 @@ class Exchange(Protocol):
     """At most so many symbols share a socket."""
     silence_seconds: float
     """Frames of a connection may be missing for so long on a market with traffic before its books are ``stale``."""
+    checksum: Checksum | None
+    """How its books are checked, None where the sequence alone proves them."""
 
     def exchange_symbol(self, symbol: str) -> str:
         """The exchange's name of a canonical symbol, by its rule (a setting may override it)."""

@@ -12,10 +12,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from COBY.continuity import ChainState, RestChain
+from COBY.continuity import ChainedDecoder, RestChain
 from COBY.exchanges.base import (
+    UNREADABLE,
     Acknowledged,
     AnyEvent,
+    Checksum,
     Command,
     Connect,
     Decoder,
@@ -31,8 +33,10 @@ from COBY.exchanges.base import (
     Session,
     Snapshot,
     Trade,
+    not_ours,
 )
 from COBY.text import PRICES, SIZES, check_levels, is_zero
+from COBY.utils.intervals import clamp_us
 
 SNAPSHOT_LEVELS = 5000
 UNKNOWN_LIMIT = 1000
@@ -42,7 +46,6 @@ DEFAULT_LIMIT = 100
 INVALID_SYMBOL = -1121
 MICROSECONDS_FROM = 10**14
 """Times are milliseconds, or microseconds by ``?timeUnit=MICROSECOND``: so many milliseconds are the year 5138."""
-LATEST_US = 253_402_300_799_999_999  # the year 9999: no date can say more
 
 UpdateId = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
@@ -95,13 +98,12 @@ _body = msgspec.json.Decoder(Body)
 _any = msgspec.json.Decoder()
 
 
-class BinanceDecoder:
+class BinanceDecoder(ChainedDecoder[RestChain]):
     """Frames of one connection -> events; a `RestChain` per symbol keeps the continuity rule."""
 
     def __init__(self, symbols: Mapping[str, str]) -> None:
         """``symbols`` maps exchange symbol -> symbol; empty: any symbol, under its own name."""
-        self._symbols = symbols
-        self._chains: dict[str, RestChain] = {}
+        super().__init__(symbols, RestChain)
 
     def decode(self, frame: bytes, kind: str, symbol: str | None, url: str | None) -> list[AnyEvent]:
         try:
@@ -114,26 +116,8 @@ class BinanceDecoder:
             if prefix.endswith(b"@depth@100ms"):
                 return self._depth(_wrapped_depth.decode(frame).data)
             return self._other(frame)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
-            return [_rejected(error)]
-
-    def expect_snapshot(self, symbol: str, proven: bool) -> None:
-        self._chain(symbol).hold(proven)
-
-    def met(self) -> frozenset[str]:
-        return frozenset(self._chains)
-
-    def save(self) -> object:
-        return {symbol: msgspec.to_builtins(chain.state) for symbol, chain in sorted(self._chains.items())}
-
-    def load(self, state: object) -> None:
-        states = msgspec.convert(state, dict[str, ChainState])
-        self._chains = {symbol: RestChain(symbol, state) for symbol, state in states.items()}
-
-    def _chain(self, symbol: str) -> RestChain:
-        if symbol not in self._chains:
-            self._chains[symbol] = RestChain(symbol, ChainState())
-        return self._chains[symbol]
+        except (*UNREADABLE, ValueError) as error:
+            return [Rejected.of(error)]
 
     def _name(self, exchange_symbol: str) -> str | None:
         return self._symbols.get(exchange_symbol) if self._symbols else exchange_symbol
@@ -141,7 +125,7 @@ class BinanceDecoder:
     def _depth(self, data: Depth) -> list[AnyEvent]:
         symbol = self._name(data.s)
         if symbol is None:
-            return [_unknown(data.s)]
+            return [Rejected.unknown(data.s)]
         check_levels(data.b)
         check_levels(data.a)
         if data.u < data.U:
@@ -151,15 +135,17 @@ class BinanceDecoder:
     def _trade(self, data: TradeMessage) -> list[AnyEvent]:
         symbol = self._name(data.s)
         if symbol is None:
-            return [_unknown(data.s)]
+            return [Rejected.unknown(data.s)]
         PRICES[data.p]
         if not SIZES[data.q] and is_zero(data.q):
-            return [Rejected("frame.number", f"a trade of size {data.q!r}, allowed: > 0", symbol)]
+            return [Rejected.empty_trade(data.q, symbol)]
         side = "sell" if data.m else "buy"
         return [Trade(symbol, data.p, data.q, side, str(data.t), _time_us(data.T))]
 
     def _other(self, frame: bytes) -> list[AnyEvent]:
         """Unwrapped frames, other channels, replies."""
+        if not_ours(frame):
+            return []
         message = _any.decode(frame)
         if not isinstance(message, dict):
             return [Rejected("frame.shape", f"a JSON {type(message).__name__} instead of an object")]
@@ -176,7 +162,7 @@ class BinanceDecoder:
         # A record's header names our symbol, a url the exchange's; recordings of others may mix them.
         named = symbol if symbol in self._symbols.values() else self._name(symbol or asked or "")
         if not named:
-            return [_unknown(symbol or asked or "")]
+            return [Rejected.unknown(symbol or asked or "")]
         try:
             body = _body.decode(frame)
         except msgspec.ValidationError:
@@ -201,20 +187,8 @@ def _asked(url: str | None) -> tuple[str | None, int]:
 
 
 def _time_us(value: int) -> int:
-    """A time of the exchange in microseconds, within what a date can say."""
-    return value * 1000 if 0 <= value < MICROSECONDS_FROM else max(0, min(value, LATEST_US))
-
-
-def _unknown(exchange_symbol: str) -> Rejected:
-    return Rejected("frame.unknown_symbol", f"{exchange_symbol!r} was not subscribed")
-
-
-def _rejected(error: Exception) -> Rejected:
-    if isinstance(error, msgspec.ValidationError):
-        return Rejected("frame.shape", str(error))
-    if isinstance(error, msgspec.DecodeError | UnicodeDecodeError | RecursionError):
-        return Rejected("frame.json", str(error))
-    return Rejected("frame.number", str(error))
+    """A time of the exchange in microseconds."""
+    return value * 1000 if 0 <= value < MICROSECONDS_FROM else clamp_us(value)
 
 
 def _refusal(message: dict[str, Any], symbol: str) -> AnyEvent:
@@ -246,7 +220,7 @@ class BinanceSession:
             return []
         try:
             message = _any.decode(frame)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             return []
         return self._reply(message) if isinstance(message, dict) else []
 
@@ -265,9 +239,8 @@ class BinanceSession:
     def timer(self, now: float) -> list[Command]:
         return []  # the server pings, the socket's library answers
 
-    def resync(self, symbol: str, reason: str) -> list[Command]:
-        """See `Session.resync`: the connection is kept, the snapshot fetched anew."""
-        # REST lags the stream: one that was too old is asked for again a little later.
+    def resync(self, symbol: str, reason: str, now: float) -> list[Command]:
+        # The connection is kept. REST lags the stream: one that was too old is asked for again a little later.
         delay_seconds = 0.5 if reason == "snapshot_too_old" else 0.0
         return [self._fetch(symbol, delay_seconds)] if symbol in self._names else []
 
@@ -284,9 +257,9 @@ class Binance:
     # 1,024 streams are allowed; a snapshot weighs 250 of 6,000 a minute, so that a slot of ten comes up at once.
     symbols_per_slot = 10
     silence_seconds = 60.0
+    checksum: Checksum | None = None
 
     def exchange_symbol(self, symbol: str) -> str:
-        """BTCUSDT is BTCUSDT."""
         return symbol
 
     def session(self, symbols: Mapping[str, str], endpoints: Endpoints) -> Session:

@@ -40,6 +40,11 @@ def from_us(time_us: int) -> datetime:
     return _EPOCH + time_us * _MICROSECOND
 
 
+def clamp_us(time_us: int) -> int:
+    """The nearest time from 1970 on that a date can say: what an exchange sends may be anything."""
+    return max(0, min(time_us, _HIGHEST_US))
+
+
 def format_us(time_us: int) -> str:
     """RFC 3339 in UTC with exactly six decimals: `2026-01-02T03:04:05.678000Z`."""
     return from_us(time_us).isoformat(timespec="microseconds")[:-6] + "Z"

@@ -112,7 +112,9 @@ async def test_a_refused_symbol_is_written_and_the_connection_goes_on(kafka, top
         await asyncio.sleep(0.3)
     records = raw_topic(kafka, topic_prefix)
     refused = [record.event for record in records if record.event["event"] == "refused"]
-    assert refused == [{"event": "refused", "symbol": "ETHUSDT", "reason": "no such market"}]
+    assert refused == [
+        {"event": "refused", "symbol": "ETHUSDT", "reason": "no such market", "not_listed": True}
+    ]
     assert b"more" in [record.value for record in records]
     assert server.opened == 1
 

@@ -13,7 +13,7 @@ import COBY.merging
 import COBY.metrics
 from COBY.aggregate import AggregateTask
 from COBY.aggregation import Aggregator
-from COBY.book import Book, Side
+from COBY.book import Book
 from COBY.codec import encode
 from COBY.config import Config
 from COBY.exchanges.base import Snapshot
@@ -28,6 +28,7 @@ from COBY.models import (
     PriceLevel,
 )
 from COBY.processing import book_tick
+from COBY.side import Side
 from COBY.stage import StoredRecord
 from COBY.utils.exceptions import AggregationError, ConfigurationError, ValidationError
 

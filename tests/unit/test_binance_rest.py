@@ -205,9 +205,9 @@ def test_data_and_rubbish_lead_to_no_command(frame):
 
 def test_a_resync_fetches_at_once_and_after_a_stale_snapshot_a_little_later():
     one, url = session(), "https://rest/api/v3/depth?symbol=ETHUSDT&limit=5000"
-    assert one.resync("ETHUSDT", "sequence_gap") == [Fetch(url, "ETHUSDT", 0.0)]
-    assert one.resync("ETHUSDT", "snapshot_too_old") == [Fetch(url, "ETHUSDT", 0.5)]
-    assert one.resync("DOGEUSDT", "sequence_gap") == []
+    assert one.resync("ETHUSDT", "sequence_gap", 0.0) == [Fetch(url, "ETHUSDT", 0.0)]
+    assert one.resync("ETHUSDT", "snapshot_too_old", 0.0) == [Fetch(url, "ETHUSDT", 0.5)]
+    assert one.resync("DOGEUSDT", "sequence_gap", 0.0) == []
     assert one.timer(99.0) == []
 
 

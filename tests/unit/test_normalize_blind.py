@@ -167,11 +167,19 @@ def test_a_refused_or_unlisted_symbol_is_not_listed_and_nobody_is_asked():
     log = Log()
     log.event(at(0.1), "connected")
     log.frame(at(0.2), {"code": -1121, "msg": "Invalid symbol."}, kind="http", symbol="BTCUSDT")
-    log.event(at(0.2), "refused", symbol="ETHUSDT", reason="no")
+    log.event(at(0.2), "refused", symbol="ETHUSDT", reason="no", not_listed=True)
     log.beat(20.0, "c1")
     found = run(log, CONFIG)
     assert ticks(found, "BTCUSDT")[20.0] == ticks(found, "ETHUSDT")[20.0] == (False, "not_listed")
     assert [one for one in found if isinstance(one, Resync)] == []
+
+
+def test_a_symbol_refused_for_another_reason_is_not_called_unlisted():
+    log = Log()
+    log.event(at(0.1), "connected")
+    log.event(at(0.2), "refused", symbol="ETHUSDT", reason="too many requests", not_listed=False)
+    log.beat(3.0, "c1")
+    assert ticks(run(log, CONFIG), "ETHUSDT")[3.0] == (False, "never_connected")
 
 
 def test_a_symbol_configured_as_not_listed_has_blind_ticks_and_needs_no_connection():

@@ -6,7 +6,6 @@ import pytest
 
 import COBY.processing
 import COBY.trades
-from COBY.book import Side
 from COBY.codec import decode
 from COBY.config import load_config
 from COBY.continuity import RestChain
@@ -15,6 +14,7 @@ from COBY.normalize import NormalizeTask
 from COBY.processing import ConnectionProcessor, Processor
 from COBY.records import BookTick
 from COBY.records import TradeEvent as TradeRecord
+from COBY.side import Side
 from COBY.topics import RAW_PARTITIONS, partition_of
 from tests.raw import START_NS, RawLog, book_body, depth, trade
 
