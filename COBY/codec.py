@@ -11,7 +11,8 @@ import io
 import json
 from collections.abc import Callable
 from functools import cache, lru_cache
-from operator import attrgetter
+from itertools import chain
+from operator import attrgetter, call
 from typing import Any, get_args, get_origin
 
 import fastavro
@@ -165,6 +166,20 @@ def _array(item: Writer) -> Writer:
     return write
 
 
+def _array_of_decimals(fields: list[str]) -> Writer:
+    """An array of records of decimals only, as levels and buckets are: most of a tick, so without a call for each."""
+    of_record = attrgetter(*fields)
+
+    def write(values: list[Any]) -> bytes:
+        if not values:
+            return b"\0"
+        return b"".join(
+            [_long(len(values)), *map(_decimal, chain.from_iterable(map(of_record, values))), b"\0"]
+        )
+
+    return write
+
+
 def _optional(item: Writer) -> Writer:
     def write(value: Any) -> bytes:
         return b"\0" if value is None else b"\2" + item(value)
@@ -173,14 +188,21 @@ def _optional(item: Writer) -> Writer:
 
 
 def _record(schema: Any, named: dict[str, Writer]) -> Writer:
+    names = [field["name"] for field in schema["fields"]]
     writers = [_compile(field["type"], named) for field in schema["fields"]]
-    values = attrgetter(*[field["name"] for field in schema["fields"]])
+    values = attrgetter(*names)
 
     def write(record: Any) -> bytes:
-        return b"".join([item(value) for item, value in zip(writers, values(record), strict=True)])
+        return b"".join(map(call, writers, values(record)))
 
     named[f"coby.{schema['name']}"] = write
+    if len(names) > 1 and all(writer is _decimal for writer in writers):
+        _DECIMALS[write] = names
     return write
+
+
+_DECIMALS: dict[Writer, list[str]] = {}
+"""The field names of records that hold nothing but decimals."""
 
 
 def _compile(schema: Any, named: dict[str, Writer]) -> Writer:
@@ -191,7 +213,8 @@ def _compile(schema: Any, named: dict[str, Writer]) -> Writer:
     if schema["type"] == "record":
         return _record(schema, named)
     if schema["type"] == "array":
-        return _array(_compile(schema["items"], named))
+        item = _compile(schema["items"], named)
+        return _array_of_decimals(_DECIMALS[item]) if item in _DECIMALS else _array(item)
     return _decimal if schema.get("logicalType") == "decimal" else _PRIMITIVES[schema["type"]]
 
 
