@@ -17,8 +17,8 @@ from COBY.codec import encode
 from COBY.exchanges import load
 from COBY.records import NAMES as TOPIC_OF
 from COBY.records import BookTick, Gap, Record, Resync, TradeEvent
-from COBY.slot import Frame, SlotState
-from COBY.slot_state import DeadLetter, SavedSlot
+from COBY.slot import SlotState
+from COBY.slot_state import DeadLetter, Frame, SavedSlot
 from COBY.slots import slots_of
 from COBY.stage import InRecord, Output, dead_letter, position_headers
 from COBY.topics import RAW_PARTITIONS, partition_of

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from COBY.book import Book
 from COBY.connections import Connections
 from COBY.exchanges.base import (
     AnyEvent,
@@ -27,6 +28,7 @@ from COBY.slot_state import (
     ConnectionEvent,
     DeadLetter,
     Emit,
+    Frame,
     SavedSlot,
     SymbolState,
 )
@@ -35,18 +37,6 @@ from COBY.trades import SECOND_US
 RESYNC_REPEAT_US = 5 * SECOND_US
 HEALABLE = ("producer_lost", "stale", "not_listed")
 """Blindness that no new snapshot would end."""
-
-
-class Frame(msgspec.Struct, frozen=True, gc=False):
-    """A raw record as a slot takes it; times in microseconds."""
-
-    offset: int
-    conn: str
-    seq: int
-    kind: str
-    value: bytes
-    symbol: str | None
-    url: str | None
 
 
 class SlotState:
@@ -101,6 +91,11 @@ class SlotState:
                 self._blind(symbol, time_us, bars, emit)
             else:
                 self._live(symbol, shown, time_us, bars, emit)
+
+    def shown(self, symbol: str) -> Book | None:
+        """The book that is shown, None while the symbol is blind."""
+        connection = self._connections.shown(symbol)
+        return None if connection is None else connection.processor.books[symbol]
 
     def lost(self, reason: str, detail: str, from_us: int, until_us: int, emit: Emit) -> None:
         """Stream time jumped, or records are gone: say it for every symbol."""

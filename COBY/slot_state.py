@@ -29,6 +29,18 @@ class DeadLetter(NamedTuple):
 Emit = Callable[[Record | DeadLetter], None]
 
 
+class Frame(msgspec.Struct, frozen=True, gc=False):
+    """A raw record as a slot takes it; times in microseconds."""
+
+    offset: int
+    conn: str
+    seq: int
+    kind: str
+    value: bytes
+    symbol: str | None
+    url: str | None
+
+
 class ConnectionEvent(msgspec.Struct):
     """What a producer writes of a connection; of its fields those that change a book."""
 

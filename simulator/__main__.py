@@ -11,7 +11,6 @@ import uvloop
 
 from simulator.errors import SimulatorError
 from simulator.exchanges import EXCHANGES
-from simulator.hub import Limits
 from simulator.options import Options
 from simulator.runner import Pace
 from simulator.server import serve
@@ -25,6 +24,7 @@ When ready it prints one JSON line with port, ws_url and rest_url.
 """
 SEEDED_ONLY = ("seed", "symbols", "rate", "seconds", "base_ms")
 PLAYED_ONLY = ("speed", "snapshot_wait")
+LIMITS = {"ping": "ping_seconds", "pong": "pong_seconds", "connects": "connects_max"}
 
 
 @click.command(epilog=EXAMPLE)
@@ -41,7 +41,13 @@ PLAYED_ONLY = ("speed", "snapshot_wait")
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same market.")
 @click.option("--symbols", default="BTCUSDT,ETHUSDT", show_default=True, help="Symbols of the seeded market.")
-@click.option("--rate", type=int, default=500, show_default=True, help="Frames a second over all symbols.")
+@click.option(
+    "--rate",
+    type=int,
+    default=500,
+    show_default=True,
+    help="Frames a second in all, spread evenly over the exchanges and their symbols.",
+)
 @click.option("--seconds", type=click.IntRange(min=1), help="End of the seeded market; else endless.")
 @click.option("--base-ms", type=int, help="The exchange's clock at the start, ms; else the wall's.")
 @click.option(
@@ -64,20 +70,20 @@ PLAYED_ONLY = ("speed", "snapshot_wait")
     show_default=True,
     help="Quiet seconds after the last subscription before the market starts.",
 )
-@click.option("--ping", type=click.FloatRange(min=0.01), default=20.0, show_default=True, help="Seconds.")
+@click.option(
+    "--ping",
+    type=click.FloatRange(min=0.01),
+    help="Seconds between an exchange's pings, if it sends any; else its own figure.",
+)
 @click.option(
     "--pong",
     type=click.FloatRange(min=0.01),
-    default=60.0,
-    show_default=True,
-    help="Seconds without a pong until a connection is closed.",
+    help="Seconds without a pong until a connection is closed; else the exchange's own figure.",
 )
 @click.option(
     "--connects",
     type=click.IntRange(min=0),
-    default=300,
-    show_default=True,
-    help="Connection attempts allowed in five minutes; 0: any number.",
+    help="Connection attempts allowed in the exchange's own window of time, 0: any number; else its own figure.",
 )
 @click.option(
     "--log", type=click.Path(dir_okay=False, path_type=Path), help="JSON lines, one of totals a second."
@@ -111,7 +117,7 @@ def _options(context: click.Context, given: dict[str, Any]) -> Options:
         recording=given["recording"],
         log=given["log"],
         pace=Pace(given["speed"], given["settle"], given["snapshot_wait"], given["base_ms"]),
-        limits=Limits(ping_seconds=given["ping"], pong_seconds=given["pong"], connects_max=given["connects"]),
+        limits={field: given[name] for name, field in LIMITS.items() if given[name] is not None},
     )
 
 

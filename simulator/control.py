@@ -1,5 +1,6 @@
 """`/_sim/…`: the ledger, the books and trades, and faults on demand. Not part of any exchange."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -32,6 +33,7 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True):
     code: int = 1001
 
 
+SEQUENCE_DIGITS_MAX = 19
 Apply = Callable[[Instance, Fault], Awaitable[dict[str, Any]]]
 
 
@@ -85,14 +87,20 @@ class Control:
         )
 
     async def _book(self, request: web.Request) -> web.Response:
-        """The book at present, sequence number and all. With `sequence`: only if that is the present one."""
+        """The book at present, sequence number and all. With `sequence`: as of then, however long ago that is;
+        409 with the present one for a number that has not come yet or was before the first.
+        """
         instance, symbol = self._named(request)
         book = instance.source.book(symbol)
         if book is None:
             raise SimulatorError("book_unknown", f"nothing is known of {symbol} yet")
         asked = request.query.get("sequence")
-        if asked and asked != str(book.sequence):
-            return _error("simulator.sequence_passed", f"the book is at {book.sequence}, not at {asked}", 409)
+        if asked:
+            then = await _book_at(instance.source, book, asked)
+            if then is None:
+                message = f"the book is at {book.sequence}, and was never at {asked}"
+                return _error("simulator.sequence_unknown", message, 409, sequence=book.sequence)
+            book = then
         return web.json_response(_written(instance.name, book, request.query.get("limit")))
 
     async def _trades(self, request: web.Request) -> web.Response:
@@ -155,8 +163,19 @@ async def errors(
         return _error(error.code, error.message, 400, error.allowed)
 
 
-def _error(code: str, message: str, status: int, allowed: tuple[str, ...] = ()) -> web.Response:
-    return web.json_response({"code": code, "message": message, "allowed": list(allowed)}, status=status)
+def _error(code: str, message: str, status: int, allowed: tuple[str, ...] = (), **more: Any) -> web.Response:
+    body = {"code": code, "message": message, "allowed": list(allowed), **more}
+    return web.json_response(body, status=status)
+
+
+async def _book_at(source: Source, now: Book, asked: str) -> Book | None:
+    if not (asked.isascii() and asked.isdecimal() and len(asked) <= SEQUENCE_DIGITS_MAX):
+        raise SimulatorError("sequence_invalid", asked, allowed=["a whole number"])
+    sequence = int(asked)
+    if sequence == now.sequence:
+        return now
+    # An old one is made by running the market again from its start: not in the way of what is sent meanwhile.
+    return await asyncio.to_thread(source.book_at, now.symbol, sequence)
 
 
 def _written(exchange: str, book: Book, limit: str | None) -> dict[str, Any]:

@@ -3,28 +3,20 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 
-import msgspec
 from aiohttp import WSCloseCode, web
 
-from simulator.ledger import ConnectionLog, Ledger
+from simulator.conn import Conn, packed
+from simulator.ledger import Ledger
+from simulator.limits import Limits
+from simulator.venue import Peer, Reply
 from simulator.wire import Frame
 
-Render = Callable[[Frame], str]
 
-
-class Limits(msgspec.Struct, frozen=True):
-    """What a client may do, and when it is given up. Zero messages or connects: unlimited."""
-
-    ping_seconds: float = 20.0
-    pong_seconds: float = 60.0
-    messages_per_second: int = 5
-    streams_max: int = 1024
-    connects_max: int = 300
-    connects_window_seconds: float = 300.0
-    # A client this far behind a live market is cut off: it may neither stop the market nor fill the memory.
-    unsent_bytes_max: int = 64 * 1024 * 1024
+def now_us() -> int:
+    """The wall clock, microseconds UTC."""
+    return time.time_ns() // 1000
 
 
 def now_ms() -> int:
@@ -32,59 +24,30 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Conn:
-    """One client's WebSocket. `render` writes a frame as this connection wants it."""
+class Quiet:
+    """When a subscription of any exchange last changed (monotonic seconds): markets that wait start together."""
 
-    def __init__(
-        self, socket: web.WebSocketResponse, ledger: Ledger, log: ConnectionLog, render: Render
-    ) -> None:
-        self.socket, self.log, self.render = socket, log, render
-        self._ledger = ledger
-        self.streams: dict[str, None] = {}
-        self.reason = "client"
-        self.transport: asyncio.Transport | None = None
-
-    async def reply(self, text: str) -> None:
-        """Answer a request; a client that has gone meanwhile gets nothing."""
-        try:
-            await self.socket.send_str(text)
-        except ConnectionError:
-            return
-        self.log.replies += 1
-        self._ledger.replies += 1
-
-    async def send(self, frame: Frame) -> bool:
-        """True when it was written to the socket."""
-        if self.socket.closed:
-            return False
-        try:
-            await self.socket.send_str(self.render(frame))
-        except ConnectionError:
-            return False
-        self.log.frames += 1
-        return True
-
-    async def close(self, reason: str, code: int, message: str) -> None:
-        """Close from our side; `reason` is what the ledger will say."""
-        self.reason = reason
-        await self.socket.close(code=code, message=message.encode())
-
-    def unsent_bytes(self) -> int:
-        return self.transport.get_write_buffer_size() if self.transport else 0
+    def __init__(self) -> None:
+        self.since = time.monotonic()
 
 
 class Hub:
     """Connections and subscriptions of one exchange."""
 
-    def __init__(self, ledger: Ledger, limits: Limits, streams: frozenset[str]) -> None:
-        """streams: those that will carry frames; subscribing to another is noted, not refused."""
-        self.ledger, self.limits = ledger, limits
-        self._streams = streams
+    def __init__(
+        self, ledger: Ledger, limits: Limits, streams: frozenset[str], quiet: Quiet, *, live: bool
+    ) -> None:
+        """streams: those that will carry frames; subscribing to another is noted, not refused.
+
+        live: the market does not wait for a slow client, who is cut off at last; a recording waits.
+        """
+        self.ledger, self.limits, self.quiet = ledger, limits, quiet
+        self._streams, self._live = streams, live
         # Set whenever something changed that a waiting runner may be waiting for.
         self.changed = asyncio.Event()
-        self.last_subscription = time.monotonic()
         self._conns: set[Conn] = set()
         self._subscribers: dict[str, dict[Conn, None]] = {}
+        self._unwritten: dict[Conn, None] = {}
         self._attempts: deque[float] = deque()
 
     def may_connect(self) -> bool:
@@ -97,53 +60,84 @@ class Hub:
         self._attempts.append(now)
         return True
 
-    def open(self, socket: web.WebSocketResponse, endpoint: str, render: Render) -> Conn:
-        conn = Conn(socket, self.ledger, self.ledger.open(endpoint, now_ms()), render)
+    def open(self, request: web.Request, socket: web.WebSocketResponse, peer: Peer) -> Conn:
+        """A connection whose handshake is done. Errors: ConnectionError when it has gone meanwhile."""
+        if request.transport is None:
+            raise ConnectionResetError("the client left during the handshake")
+        log = self.ledger.open(request.path, now_ms())
+        conn = Conn(socket, request.transport, request.writer, peer, log)
         self._conns.add(conn)
         return conn
 
     def close(self, conn: Conn) -> None:
-        self.unsubscribe(conn, tuple(conn.streams))
+        conn.peer.streams.clear()
+        self._follow(conn)
         self._conns.discard(conn)
+        self._unwritten.pop(conn, None)
         self.ledger.close(conn.log, conn.reason, now_ms())
 
-    def subscribe(self, conn: Conn, streams: Iterable[str]) -> None:
-        for stream in streams:
-            if stream not in self._streams:
-                self.ledger.event("silent_stream", now_ms(), stream=stream)
-            conn.streams[stream] = None
-            self._subscribers.setdefault(stream, {})[conn] = None
-        self._touch(conn)
-
-    def unsubscribe(self, conn: Conn, streams: Iterable[str]) -> None:
-        for stream in streams:
-            conn.streams.pop(stream, None)
-            listeners = self._subscribers.get(stream, {})
-            listeners.pop(conn, None)
-            if not listeners:
-                self._subscribers.pop(stream, None)
-        self._touch(conn)
+    async def answer(self, conn: Conn, replies: Sequence[Reply]) -> None:
+        """What the peer says, in order, before any frame that is sent from now on."""
+        for reply in replies:
+            if not isinstance(reply, str):
+                conn.flush(self.limits.unsent_bytes_max)
+                await conn.close(reply.reason, reply.code, reply.message)
+                break
+            if conn.put(packed(reply)):
+                conn.log.replies += 1
+                self.ledger.replies += 1
+        self._follow(conn)
+        conn.flush(self.limits.unsent_bytes_max)
 
     def listened(self, streams: Iterable[str]) -> bool:
         """Someone is subscribed to one of them."""
         return any(stream in self._subscribers for stream in streams)
 
-    async def send(self, frame: Frame) -> None:
-        """To every subscriber; counted as often as it was written. May wait for a slow one (see Session)."""
+    def send(self, frame: Frame) -> None:
+        """To every subscriber, packed once for those who get the same text; written at the next `flush`."""
         copies = 0
-        for conn in tuple(self._subscribers.get(frame.stream, ())):
-            copies += await conn.send(frame)
-            if conn.unsent_bytes() > self.limits.unsent_bytes_max and conn.transport is not None:
-                conn.reason = "slow"
-                conn.transport.abort()
+        messages: dict[str, bytes] = {}
+        for conn in self._subscribers.get(frame.stream, ()):
+            text = conn.peer.render(frame)
+            if text not in messages:
+                messages[text] = packed(text)
+            if conn.put(messages[text]):
+                conn.log.frames += 1
+                self._unwritten[conn] = None
+                copies += 1
         self.ledger.of(frame.symbol).add(frame, copies)
+
+    async def flush(self) -> None:
+        """Write what was sent; a recording waits for slow clients here."""
+        conns = tuple(self._unwritten)
+        self._unwritten.clear()
+        for conn in conns:
+            conn.flush(self.limits.unsent_bytes_max)
+        if not self._live:
+            for conn in conns:
+                await conn.drain()
 
     async def close_all(self, reason: str, code: int = WSCloseCode.GOING_AWAY, message: str = "") -> int:
         conns = tuple(self._conns)
         await asyncio.gather(*(conn.close(reason, code, message) for conn in conns))
         return len(conns)
 
-    def _touch(self, conn: Conn) -> None:
-        self.last_subscription = time.monotonic()
-        conn.log.subscriptions = list(conn.streams) or conn.log.subscriptions
+    def _follow(self, conn: Conn) -> None:
+        """Bring our index of subscribers in line with what the peer says it is subscribed to."""
+        wanted = conn.peer.streams
+        if wanted.keys() == conn.followed.keys():
+            return
+        for stream in conn.followed.keys() - wanted.keys():
+            listeners = self._subscribers[stream]
+            del listeners[conn]
+            if not listeners:
+                del self._subscribers[stream]
+        for stream in wanted:
+            if stream not in conn.followed:
+                if stream not in self._streams:
+                    self.ledger.event("silent_stream", now_ms(), stream=stream)
+                self._subscribers.setdefault(stream, {})[conn] = None
+        conn.followed = dict(wanted)
+        conn.log.subscriptions = list(wanted) or conn.log.subscriptions
+        self.quiet.since = time.monotonic()
         self.changed.set()

@@ -51,11 +51,14 @@ class SymbolLog:
             self.passed(frame)
             if frame.trade is not None:
                 self._add_trade(frame.trade)
+                for trade in frame.more_trades:
+                    self._add_trade(trade)
 
     def passed(self, frame: Frame) -> None:
         """The market's sequence went past this frame, sent or dropped."""
         if frame.last_id:
-            self.first_update_id = self.first_update_id or frame.first_id
+            if self.first_update_id is None:
+                self.first_update_id = frame.first_id
             self.last_update_id = frame.last_id
 
     def _add_trade(self, trade: SentTrade) -> None:

@@ -1,26 +1,42 @@
-"""A seeded market of several symbols: integer arithmetic, its own time from zero, no clock.
+"""A seeded market of several symbols on one exchange: integer arithmetic, its own time from zero, no clock.
 
-Frame j of all is at j / rate seconds and belongs to symbol j mod n; of a symbol's frames as many are depth
-updates as make one each 100 ms (at most every second one), the others are trades. Same seed, symbols and
-rate: same events, whatever the wall does. Prices are ticks of 0.01, sizes 1e-8, times microseconds.
+Frame j belongs to symbol j mod n; each second has exactly `rate` frames, evenly or in a burst (path.py). Of a
+symbol's frames as many are depth updates as make ten a second (at most every second one), the others are trades.
+Same seed, exchange, symbols and rate: same events, whatever the wall does. Prices are ticks of the exchange,
+sizes 1e-8, times microseconds.
 """
 
 import random
 
 import msgspec
 
+from simulator.path import PRICE_ONE, Bursts, Path
 from simulator.sides import Side
 
 DEPTH_PER_SECOND = 10
-# Starting price in ticks and levels a side. The first has more levels than a REST answer may hold (5,000),
-# so that a book cut by its snapshot is the normal case.
-KNOWN = {"BTCUSDT": (6_000_000, 5_600), "ETHUSDT": (300_000, 1_800)}
 SPAN_PERCENT = 2
-DRIFT_PERCENT = 1
 SPREAD_TICKS_MAX = 5
-REMOVED_MAX = 15
+# The most levels the walk eats in one update: a burst takes the book some updates to follow.
+REMOVED_MAX = 50
+# Makers who want to be near the best price come within this part of it (half a basis point), or 60 ticks.
+NEAR_PART, NEAR_TICKS = 20_000, 60
+# An exchange's own deviation from the fair price: this part of it (0.1 basis points).
+NOISE_PART = 100_000
+# Sizes have five decimals mostly, sometimes six, seven or eight.
+STEPS = (1_000, 1_000, 1_000, 1_000, 1_000, 100, 10, 1)
+MAGNITUDES = (10**5, 10**6, 10**7, 10**8)
 
 Change = tuple[int, int]
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """How an exchange trades a symbol. `price_decimals` of its tick (one unit of the last decimal); `levels` a
+    side; `fills_max`: of so many fills at most one trade message is made.
+    """
+
+    price_decimals: int
+    levels: int
+    fills_max: int = 1
 
 
 class Depth(msgspec.Struct, frozen=True):
@@ -35,7 +51,9 @@ class Depth(msgspec.Struct, frozen=True):
 
 
 class Trade(msgspec.Struct, frozen=True):
-    """One trade; a taker that sells hits the bid."""
+    """One trade; a taker that sells hits the bid. `fills` were summed into it and `id` is the last one's;
+    `update_id` is the book's change that it made.
+    """
 
     symbol: str
     time_us: int
@@ -43,15 +61,8 @@ class Trade(msgspec.Struct, frozen=True):
     price: int
     size: int
     taker_sells: bool
-
-
-class Ticker(msgspec.Struct, frozen=True):
-    """Best prices and sizes after the depth update that ends with `update_id`."""
-
-    symbol: str
-    update_id: int
-    bid: Change
-    ask: Change
+    fills: int = 1
+    update_id: int = 0
 
 
 class MarketBook(msgspec.Struct, frozen=True):
@@ -63,54 +74,59 @@ class MarketBook(msgspec.Struct, frozen=True):
 
 
 class SymbolMarket:
-    """One symbol. The live book changes with every trade and order; the told one is what depth updates made
-    known. A snapshot shows the live one, so it lies amid a later update, as on a real exchange.
+    """One symbol. Its book changes with every trade and order; a depth update tells what changed since the last.
+
+    So a snapshot of it lies amid a later update, as on a real exchange.
     """
 
-    def __init__(self, seed: int, symbol: str) -> None:
+    def __init__(self, seed: int, exchange: str, symbol: str, listing: Listing) -> None:
         self.symbol = symbol
         # A string seeds by SHA-512, so neither hash randomisation nor the order of symbols matters.
-        self._random = random.Random(f"{seed}:{symbol}")
-        draw = self._random.randrange
-        self._start, self._levels = KNOWN.get(symbol) or (draw(200_000, 1_000_000), draw(1_000, 6_000))
+        self._random = random.Random(f"{seed}:{exchange}:{symbol}")
+        self._bits = self._random.getrandbits
+        self._path = Path(seed, symbol)
+        self._unit = PRICE_ONE // 10**listing.price_decimals
+        self._start = self._path.start // self._unit
+        self._near = max(self._start // NEAR_PART, NEAR_TICKS)
+        self._levels, self._fills_max = listing.levels, listing.fills_max
         self._bids, self._asks = Side(is_bid=True), Side(is_bid=False)
-        self._told_bids, self._told_asks = Side(is_bid=True), Side(is_bid=False)
+        draw = self._random.randrange
         self._update_id = self._told_id = 10_000_000_000 + draw(1_000_000_000)
         self._trade_id = 1_000_000_000 + draw(1_000_000_000)
         self._changed: tuple[dict[int, int], dict[int, int]] = ({}, {})
-        for side, told in ((self._bids, self._told_bids), (self._asks, self._told_asks)):
-            self._fill(side, told)
+        for side in (self._bids, self._asks):
+            self._fill(side)
 
     def live(self) -> MarketBook:
         return MarketBook(self._update_id, self._bids.pairs(), self._asks.pairs())
 
-    def told(self) -> MarketBook:
-        return MarketBook(self._told_id, self._told_bids.pairs(), self._told_asks.pairs())
-
-    def ticker(self) -> Ticker:
-        bid, ask = self._told_bids.best(), self._told_asks.best()
-        return Ticker(
-            self.symbol, self._told_id, (bid, self._told_bids.sizes[bid]), (ask, self._told_asks.sizes[ask])
-        )
-
     def trade(self, time_us: int) -> Trade:
-        """A taker takes a small part of the best level, one time in fifty all of it."""
-        draw = self._random.randrange
-        sells = draw(2) == 0
+        """A taker takes a small part of the best level, one time in sixty-four all of it."""
+        # One draw, cut into fields: this is the hot path of a busy market.
+        bits = self._bits(24)
+        sells = bits & 1 == 1
         side = self._bids if sells else self._asks
-        price = side.best()
+        price = side.prices[-1] if sells else side.prices[0]
         held = side.sizes[price]
         size = held
-        if draw(50) or len(side) <= 2:
-            size = min(held, self._rounded(held * draw(1, 65) // 1024))
-        self._set(side, price, held - size)
-        self._trade_id += 1
-        return Trade(self.symbol, time_us, self._trade_id, price, size, sells)
+        if bits & 126 or len(side.prices) <= 2:
+            size = held * (1 + (bits >> 7 & 63)) >> 10
+            step = STEPS[bits >> 13 & 7]
+            size = min(held, max(size - size % step, step))
+        if size == held:
+            side.set(price, 0)
+        else:
+            side.sizes[price] = held - size
+        self._changed[0 if sells else 1][price] = held - size
+        self._update_id += 1
+        fills = 1 if self._fills_max == 1 else max(1, (bits >> 16) % self._fills_max)
+        self._trade_id += fills
+        return Trade(self.symbol, time_us, self._trade_id, price, size, sells, fills, self._update_id)
 
     def depth(self, time_us: int) -> Depth:
         """Tell all changes since the last update, after some more by makers; the book is never crossed."""
         draw = self._random.randrange
-        self._drift()
+        self._follow(time_us)
         self._narrow()
         for side in (self._bids, self._asks):
             self._set(side, side.best(), self._order_size())
@@ -119,13 +135,13 @@ class SymbolMarket:
             if sum(map(len, self._changed)) >= wanted:
                 break
             self._order(self._bids if draw(2) else self._asks)
-        bids = self._told(self._bids, self._told_bids, self._changed[0])
-        asks = self._told(self._asks, self._told_asks, self._changed[1])
+        bids = self._told(self._bids, self._changed[0])
+        asks = self._told(self._asks, self._changed[1])
         first, self._told_id = self._told_id + 1, self._update_id
         self._changed = ({}, {})
         return Depth(self.symbol, time_us, first, self._update_id, bids, asks)
 
-    def _fill(self, side: Side, told: Side) -> None:
+    def _fill(self, side: Side) -> None:
         """Half of the levels lie in the nearest quarter of the span, the others anywhere in it."""
         draw = self._random.randrange
         span = self._start * SPAN_PERCENT // 100
@@ -135,32 +151,25 @@ class SymbolMarket:
         offsets = {1}
         while len(offsets) < count:
             offsets.add(draw(1, near) if len(offsets) < min(count // 2, near // 2) else draw(1, span))
-        for offset in sorted(offsets):
-            price, size = self._start + sign * offset, self._order_size()
-            side.set(price, size)
-            told.set(price, size)
+        side.fill([(self._start + sign * offset, self._order_size()) for offset in sorted(offsets)])
 
     def _set(self, side: Side, price: int, size: int) -> None:
         side.set(price, size)
         self._update_id += 1
         self._changed[0 if side.is_bid else 1][price] = size
 
-    def _rounded(self, size: int) -> int:
-        """Down to 5 decimals mostly, sometimes to 6, 7 or 8; never to nothing."""
-        step = self._random.choice((1_000, 1_000, 1_000, 100, 10, 1))
+    def _order_size(self) -> int:
+        bits = self._bits(32)
+        magnitude, step = MAGNITUDES[bits & 3], STEPS[bits >> 2 & 7]
+        size = magnitude + 9 * magnitude * (bits >> 5) // (1 << 27)
         return max(size - size % step, step)
 
-    def _order_size(self) -> int:
-        magnitude: int = 10 ** self._random.randrange(5, 9)
-        return self._rounded(self._random.randrange(magnitude, 10 * magnitude))
-
-    def _drift(self) -> None:
-        """A step of the random walk, within 1 % of the start: eat into one side, follow with the other."""
-        reach = max(self._start // 100_000, 2)
-        step = self._random.randrange(-reach, reach + 1)
-        middle = (self._bids.best() + self._asks.best()) // 2
-        if abs(middle - self._start) * 100 > self._start * DRIFT_PERCENT:
-            step = -abs(step) if middle > self._start else abs(step)
+    def _follow(self, time_us: int) -> None:
+        """Go after the fair price: eat into one side, follow with the other."""
+        fair = self._path.at(time_us) // self._unit
+        noise = max(fair // NOISE_PART, 1)
+        goal = fair + self._random.randrange(-noise, noise + 1)
+        step = goal - (self._bids.best() + self._asks.best()) // 2
         eaten, follower = (self._asks, self._bids) if step > 0 else (self._bids, self._asks)
         target = follower.away(-abs(step))
         for _ in range(REMOVED_MAX):
@@ -191,13 +200,12 @@ class SymbolMarket:
             self._set(side, near, self._order_size())
         elif len(side) < self._levels:
             span = self._start * SPAN_PERCENT // 100
-            self._set(
-                side, max(side.away(draw(1, 60) if kind < 80 else draw(1, span)), 1), self._order_size()
-            )
+            far = draw(1, self._near) if kind < 80 else draw(1, span)
+            self._set(side, max(side.away(far), 1), self._order_size())
         else:
             self._set(side, side.at(draw(1, min(len(side), 200)) if kind < 80 else draw(1, len(side))), 0)
 
-    def _told(self, side: Side, told: Side, changed: dict[int, int]) -> tuple[Change, ...]:
+    def _told(self, side: Side, changed: dict[int, int]) -> tuple[Change, ...]:
         """The changes in no order, at times with one to an unknown price, or with two to the same price."""
         draw = self._random.randrange
         changes = list(changed.items())
@@ -211,40 +219,42 @@ class SymbolMarket:
             if unknown > 0 and unknown not in side.sizes and unknown not in changed:
                 self._update_id += 1
                 changes.append((unknown, 0))
-        for price, size in changes:
-            told.set(price, size)
         return tuple(changes)
 
 
 class Market:
-    """All symbols in one order of events.
+    """All symbols of one exchange in one order of events.
 
-    rate: frames a second over all symbols; seconds: how long (market time), None without end.
+    listings: how it trades each symbol; rate: frames a second over all symbols; seconds: how long (market time),
+    None without end.
     """
 
-    def __init__(self, seed: int, symbols: tuple[str, ...], rate: int, seconds: int | None = None) -> None:
+    def __init__(
+        self, seed: int, exchange: str, listings: dict[str, Listing], rate: int, seconds: int | None = None
+    ) -> None:
         assert rate > 0
-        assert symbols
-        assert len(set(symbols)) == len(symbols)
-        self.symbols = symbols
+        assert listings
+        self.symbols = tuple(listings)
         self._rate = rate
         self._last = None if seconds is None else seconds * rate
         self._count = 0
-        self._markets = [SymbolMarket(seed, symbol) for symbol in symbols]
+        self._bursts = Bursts(seed)
+        self._markets = [SymbolMarket(seed, exchange, *item) for item in listings.items()]
         self._by_symbol = {market.symbol: market for market in self._markets}
+        self._depth_share = min(DEPTH_PER_SECOND * 2 * len(self._markets), rate)
+        self._next_us: int | None = self._due_us()
 
     def peek_us(self) -> int | None:
         """When the next event is due, microseconds of market time; None after the last."""
-        if self._last is not None and self._count >= self._last:
-            return None
-        return self._count * 1_000_000 // self._rate
+        return self._next_us
 
     def take(self) -> Depth | Trade:
         """The next event; it is in the books from now on."""
-        time_us = self.peek_us()
+        time_us = self._next_us
         assert time_us is not None, "the market has ended"
         turn, place = divmod(self._count, len(self._markets))
         self._count += 1
+        self._next_us = self._due_us()
         market = self._markets[place]
         return market.depth(time_us) if self._is_depth(turn) else market.trade(time_us)
 
@@ -252,15 +262,12 @@ class Market:
         """The book with everything that happened, also what no depth update has told yet."""
         return self._by_symbol[symbol].live()
 
-    def told(self, symbol: str) -> MarketBook:
-        """The book as told by the depth updates so far."""
-        return self._by_symbol[symbol].told()
-
-    def ticker(self, symbol: str) -> Ticker:
-        return self._by_symbol[symbol].ticker()
+    def _due_us(self) -> int | None:
+        if self._last is not None and self._count >= self._last:
+            return None
+        return self._bursts.frame_us(self._count, self._rate)
 
     def _is_depth(self, turn: int) -> bool:
         """Ten of a second's frames, evenly; at low rates every second frame."""
-        count = len(self._markets)
-        share, whole = min(DEPTH_PER_SECOND * 2 * count, self._rate), 2 * self._rate
+        share, whole = self._depth_share, 2 * self._rate
         return (turn + 1) * share // whole > turn * share // whole

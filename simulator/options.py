@@ -1,11 +1,12 @@
 """How a simulator is set up, and the checks that need no socket."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from simulator.errors import SimulatorError
-from simulator.hub import Limits
+from simulator.limits import Limits
 from simulator.runner import Pace
 
 RATE_MAX = 20_000
@@ -13,7 +14,9 @@ TRADES_KEPT = 200_000
 
 
 class Options(msgspec.Struct, frozen=True):
-    """rate: frames a second over all symbols of an exchange; seconds: market time, None = endless."""
+    """rate: frames a second over all exchanges and symbols; seconds: market time, None = endless; limits: what
+    differs from the exchanges' own figures, by field of Limits.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -26,7 +29,7 @@ class Options(msgspec.Struct, frozen=True):
     log: Path | None = None
     trades_kept: int = TRADES_KEPT
     pace: Pace = Pace()
-    limits: Limits = Limits()
+    limits: Mapping[str, float] = {}
 
     def check(self, known: frozenset[str]) -> None:
         """Errors: `simulator.option_invalid`, naming what is allowed."""
@@ -38,8 +41,12 @@ class Options(msgspec.Struct, frozen=True):
         wrong = [name for name in self.symbols if not (name.isalnum() and name.isascii() and name.isupper())]
         if wrong:
             raise SimulatorError("option_invalid", f"symbol {wrong[0]!r}", allowed=["letters A-Z and digits"])
-        if not 1 <= self.rate <= RATE_MAX:
-            raise SimulatorError("option_invalid", f"rate {self.rate}", allowed=[f"1 to {RATE_MAX}"])
+        least = len(self.exchanges)
+        if not least <= self.rate <= RATE_MAX:
+            raise SimulatorError("option_invalid", f"rate {self.rate}", allowed=[f"{least} to {RATE_MAX}"])
+        unlimited = [name for name in self.limits if name not in Limits.__struct_fields__]
+        if unlimited:
+            raise SimulatorError("option_invalid", f"limit {unlimited[0]}", allowed=Limits.__struct_fields__)
         if self.pace.speed < 0:
             raise SimulatorError(
                 "option_invalid", f"speed {self.pace.speed}", allowed=["0 (unpaced) and more"]
@@ -48,3 +55,11 @@ class Options(msgspec.Struct, frozen=True):
             raise SimulatorError(
                 "option_invalid", "a recording is of one exchange", allowed=["one --exchange"]
             )
+
+    def rates(self) -> dict[str, int]:
+        """Each exchange's frames a second: the same for all, up to one."""
+        count = len(self.exchanges)
+        return {
+            name: self.rate * (place + 1) // count - self.rate * place // count
+            for place, name in enumerate(self.exchanges)
+        }

@@ -24,7 +24,8 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class _Line(msgspec.Struct):
-    frame: str
+    # None on a context row at most.
+    frame: str | None
     dir: str = "in"
     received_at: float | None = None
     received_at_ns: int | None = None
@@ -65,6 +66,8 @@ def _rows(lines: Iterable[bytes], name: str) -> Iterable[Row]:
             raise SimulatorError("recording_invalid", f"{name} line {number}: {error}") from error
         if line.dir not in READ:
             continue
+        if line.frame is None:
+            raise SimulatorError("recording_invalid", f"{name} line {number}: no frame")
         if line.encoding is not None:
             raise SimulatorError("recording_invalid", f"{name} line {number}: encoding {line.encoding}")
         time_ns = _time_ns(line)

@@ -11,8 +11,11 @@ from simulator.sources import Source
 from simulator.wire import Frame
 
 # Without a pause the loop would send a whole recording before it answered one REST request.
-FRAMES_PER_TURN = 32
+EVENTS_PER_TURN = 32
 SLEEP_SECONDS_MAX = 0.1
+# What is due within this time goes out together: at 20,000 frames a second a wake for each would cost more
+# than the frame.
+SLEEP_SECONDS_MIN = 0.001
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -49,18 +52,28 @@ class Runner:
         self._offset_us = base_ms * 1000
         self._anchor = time.monotonic()
         self._enter("running")
-        sent = 0
-        while not self._stopped and (due_us := self._source.peek_us()) is not None:
-            await self._gates()
+        while not self._stopped and self._source.peek_us() is not None:
+            wait = await self._turn()
+            await self._hub.flush()
+            await asyncio.sleep(min(max(wait, SLEEP_SECONDS_MIN), SLEEP_SECONDS_MAX) if wait else 0)
+        self._enter("stopped" if self._stopped else "ended")
+
+    async def _turn(self) -> float:
+        """Send what is due, up to a turn's worth; seconds to the next event, 0 when it is due already."""
+        for _ in range(EVENTS_PER_TURN):
+            due_us = self._source.peek_us()
+            if due_us is None:
+                break
+            if self._is_held():
+                await self._hub.flush()
+                await self._gates()
+            if self._stopped:
+                break
             wait = self._seconds_to(due_us)
             if wait > 0:
-                await asyncio.sleep(min(wait, SLEEP_SECONDS_MAX))
-            elif not self._stopped:
-                await self._send_next(due_us)
-                sent += 1
-                if sent % FRAMES_PER_TURN == 0:
-                    await asyncio.sleep(0)
-        self._enter("stopped" if self._stopped else "ended")
+                return wait
+            self._send_next(due_us)
+        return 0.0
 
     def pause(self) -> None:
         self._paused = True
@@ -79,13 +92,13 @@ class Runner:
         """The next `count` depth frames (of `symbol`, or of any) happen in the market but are not sent."""
         self._drops[symbol] = self._drops.get(symbol, 0) + count
 
-    async def _send_next(self, due_us: int) -> None:
+    def _send_next(self, due_us: int) -> None:
         self._position_us = due_us
         for frame in self._source.take(self._offset_us):
             if self._is_dropped(frame):
                 self._hub.ledger.drop(frame)
             else:
-                await self._hub.send(frame)
+                self._hub.send(frame)
 
     def _is_dropped(self, frame: Frame) -> bool:
         if not frame.last_id or not self._drops or not self._hub.listened((frame.stream,)):
@@ -95,6 +108,14 @@ class Runner:
                 self._drops[symbol] -= 1
                 return True
         return False
+
+    def _is_held(self) -> bool:
+        return self._paused or (self._source.needs_listener and self._has_to_wait())
+
+    def _has_to_wait(self) -> bool:
+        """A recording: for a listener, or for someone to fetch its REST body."""
+        frame = self._source.unread_snapshot()
+        return not self._listened() or (frame is not None and self._hub.listened((frame.stream,)))
 
     async def _gates(self) -> None:
         """Wait while paused, while a recording has no listener, while its REST body is unread."""
@@ -132,8 +153,10 @@ class Runner:
         self._offset_us += int(waited * 1_000_000)
 
     async def _unsettled(self) -> bool:
-        """Wait until no subscription has changed for a while; True if listeners went away meanwhile."""
-        while (left := self._hub.last_subscription + self._pace.settle_seconds - time.monotonic()) > 0:
+        """Wait until no subscription of any exchange has changed for a while, so that markets whose clients
+        come together begin together; True if listeners went away meanwhile.
+        """
+        while (left := self._hub.quiet.since + self._pace.settle_seconds - time.monotonic()) > 0:
             await asyncio.sleep(left)
         return not self._listened()
 

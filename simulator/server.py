@@ -13,15 +13,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from simulator.control import Control, Instance, errors
 from simulator.errors import SimulatorError
-from simulator.exchange import Exchange
 from simulator.exchanges import EXCHANGES
-from simulator.hub import Hub, now_ms
+from simulator.front import Front
+from simulator.hub import Hub, Quiet, now_ms
 from simulator.ledger import Ledger
-from simulator.market import Market
 from simulator.options import Options
 from simulator.recording import read_recording
 from simulator.runner import Runner
-from simulator.sources import PlayedSource, SeededSource, Source
+from simulator.sources import PlayedSource, Source, seeded
 
 LOG_SECONDS = 1.0
 
@@ -37,10 +36,11 @@ class Server:
         self.options = options
         self.port = 0
         self.instances: dict[str, Instance] = {}
-        self._exchanges: list[Exchange] = []
+        self._fronts: list[Front] = []
+        self._quiet = Quiet()
         self._check_log()
-        for name in options.exchanges:
-            self._add(name)
+        for name, rate in options.rates().items():
+            self._add(name, rate)
         self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=2.0)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -95,17 +95,17 @@ class Server:
         }
         return {"port": self.port, **next(iter(urls.values())), "exchanges": urls}
 
-    def _add(self, name: str) -> None:
+    def _add(self, name: str, rate: int) -> None:
         kind, options = EXCHANGES[name], self.options
         source: Source
         if options.recording is not None:
             source = PlayedSource(read_recording(options.recording), kind.wire())
         else:
-            market = Market(options.seed, options.symbols, options.rate, options.seconds)
-            source = SeededSource(market, kind.wire())
-        hub = Hub(Ledger(source.symbols, options.trades_kept), options.limits, source.streams)
+            source = seeded(name, kind.wire(), options.seed, options.symbols, rate, options.seconds)
+        ledger, limits = Ledger(source.symbols, options.trades_kept), kind.LIMITS.changed(options.limits)
+        hub = Hub(ledger, limits, source.streams, self._quiet, live=not source.needs_listener)
         self.instances[name] = Instance(name, hub, source, Runner(hub, source, options.pace))
-        self._exchanges.append(kind(hub, source))
+        self._fronts.append(Front(kind(source, limits), hub))
 
     def _app(self) -> web.Application:
         app = web.Application(middlewares=[errors])
@@ -117,10 +117,8 @@ class Server:
                 web.get("/health/ready", self._health),
             ]
         )
-        for exchange in self._exchanges:
-            part = web.Application()
-            part.add_routes(exchange.routes())
-            app.add_subapp(f"/{exchange.name}", part)
+        for front in self._fronts:
+            app.add_routes(front.routes())
         return app
 
     async def _health(self, request: web.Request) -> web.Response:

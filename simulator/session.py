@@ -1,19 +1,21 @@
-"""One WebSocket from handshake to close: requests in, limits, pings. The exchange says what requests mean."""
+"""One WebSocket from handshake to close: texts in, limits, pings, timer. The exchange says what texts mean."""
 
 import asyncio
 import sys
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from simulator.hub import Conn, Hub, Limits, Render, now_ms
+from simulator.conn import Conn
+from simulator.hub import Hub, now_ms, now_us
+from simulator.limits import Limits
+from simulator.venue import Peer
 
-OnText = Callable[[Conn, str], Awaitable[None]]
 CLOSE_SECONDS = 2.0
+TIMER_SECONDS = 1.0
 MESSAGE_BYTES_MAX = 1 << 20
-WRITE_LIMIT = 1 << 16
 
 
 class Pings:
@@ -30,6 +32,8 @@ class Pings:
 
     async def run(self, conn: Conn) -> None:
         """Ping until the connection ends; close it when a ping stays unanswered too long."""
+        if not self._limits.ping_seconds:
+            return
         next_ping = time.monotonic() + self._limits.ping_seconds
         while True:
             await asyncio.sleep(max(0.0, min(next_ping, self._deadline()) - time.monotonic()))
@@ -50,40 +54,43 @@ class Pings:
 
 
 class Session:
-    """`live`: the market does not wait for a slow client, who is cut off at last; a recording waits."""
+    """Runs the connections of one exchange."""
 
-    def __init__(self, hub: Hub, *, live: bool) -> None:
+    def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._write_limit = sys.maxsize if live else WRITE_LIMIT
 
-    async def serve(
-        self, request: web.Request, endpoint: str, render: Render, streams: Iterable[str], on_text: OnText
-    ) -> web.WebSocketResponse:
+    async def serve(self, request: web.Request, peer: Peer) -> web.WebSocketResponse:
         """Runs until the connection is closed by either side."""
         # Uncompressed as on the real exchange; pings and pongs are ours, because they are part of the limits.
+        # No limit of the writer's: a ping to a client who does not read must not wait for him.
         socket = web.WebSocketResponse(
             autoping=False,
             compress=False,
             timeout=CLOSE_SECONDS,
             max_msg_size=MESSAGE_BYTES_MAX,
-            writer_limit=self._write_limit,
+            writer_limit=sys.maxsize,
         )
         await socket.prepare(request)
-        conn = self._hub.open(socket, endpoint, render)
-        conn.transport = request.transport
+        conn = self._hub.open(request, socket, peer)
         pings = Pings(self._hub.limits)
         try:
-            self._hub.subscribe(conn, streams)
+            await self._hub.answer(conn, peer.opened(now_us()))
             async with asyncio.TaskGroup() as group:
-                pinging = group.create_task(pings.run(conn))
-                await self._receive(conn, pings, on_text)
-                if conn.reason != "pong_timeout":  # then it is just closing the socket
-                    pinging.cancel()
+                beside = [group.create_task(pings.run(conn)), group.create_task(self._tick(conn))]
+                await self._receive(conn, pings)
+                for task in beside:
+                    if task is not conn.closer:
+                        task.cancel()
         finally:
             self._hub.close(conn)
         return socket
 
-    async def _receive(self, conn: Conn, pings: Pings, on_text: OnText) -> None:
+    async def _tick(self, conn: Conn) -> None:
+        while conn.closer is None:
+            await asyncio.sleep(TIMER_SECONDS)
+            await self._hub.answer(conn, conn.peer.timer(now_us()))
+
+    async def _receive(self, conn: Conn, pings: Pings) -> None:
         times: deque[float] = deque()
         async for message in conn.socket:
             if self._too_many(times):
@@ -92,16 +99,19 @@ class Session:
             if message.type is WSMsgType.PONG:
                 pings.pong(bytes(message.data))
             elif message.type is WSMsgType.PING:
-                await conn.socket.pong(message.data)
+                with suppress(ConnectionError):
+                    await conn.socket.pong(message.data)
             elif message.type is WSMsgType.TEXT:
-                await on_text(conn, message.data)
+                await self._hub.answer(conn, conn.peer.received(message.data, now_us()))
         if conn.reason == "client" and conn.socket.close_code in (None, WSCloseCode.ABNORMAL_CLOSURE):
             conn.reason = "reset"
 
     def _too_many(self, times: deque[float]) -> bool:
         """More than the allowed messages within one second, this one included."""
         limit, now = self._hub.limits.messages_per_second, time.monotonic()
+        if not limit:
+            return False
         times.append(now)
         while times[0] <= now - 1.0:
             times.popleft()
-        return bool(limit) and len(times) > limit
+        return len(times) > limit

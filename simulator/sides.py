@@ -14,6 +14,11 @@ class Side:
     def __len__(self) -> int:
         return len(self.prices)
 
+    def fill(self, pairs: list[tuple[int, int]]) -> None:
+        """Hold exactly these levels."""
+        self.sizes = dict(pairs)
+        self.prices = sorted(self.sizes)
+
     def set(self, price: int, size: int) -> None:
         """Size 0 removes; removing a price that is not held does nothing (as on the wire)."""
         if size:
@@ -34,7 +39,29 @@ class Side:
         """The price `ticks` from the best, away from the other side; negative: towards it."""
         return self.best() - ticks if self.is_bid else self.best() + ticks
 
-    def pairs(self) -> list[tuple[int, int]]:
-        """(price, size), best first."""
-        ordered = reversed(self.prices) if self.is_bid else iter(self.prices)
-        return [(price, self.sizes[price]) for price in ordered]
+    def edge(self, depth: int) -> int | None:
+        """The worst price of the best `depth` levels; None when there are fewer: all are inside."""
+        return self.at(depth - 1) if len(self.prices) >= depth else None
+
+    def inside(self, price: int, edge: int | None) -> bool:
+        """True when a price lies within an edge."""
+        return edge is None or (price >= edge if self.is_bid else price <= edge)
+
+    def between(self, near: int, far: int | None) -> list[int]:
+        """Held prices worse than `near`, down to `far` (with it; None: to the end)."""
+        if self.is_bid:
+            low = 0 if far is None else bisect_left(self.prices, far)
+            return self.prices[low : bisect_left(self.prices, near)]
+        high = len(self.prices) if far is None else bisect_left(self.prices, far + 1)
+        return self.prices[bisect_left(self.prices, near + 1) : high]
+
+    def pairs(self, depth: int | None = None) -> list[tuple[int, int]]:
+        """(price, size), best first; all, or the best `depth`."""
+        count = len(self.prices) if depth is None else min(depth, len(self.prices))
+        sizes = self.sizes
+        if self.is_bid:
+            ordered = self.prices[len(self.prices) - count :]
+            ordered.reverse()
+        else:
+            ordered = self.prices[:count]
+        return [(price, sizes[price]) for price in ordered]

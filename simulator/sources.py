@@ -4,18 +4,29 @@ Both are driven from outside: no clock, no sockets, no waiting.
 """
 
 from abc import ABC, abstractmethod
-from decimal import Decimal
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
 
 from simulator.errors import SimulatorError
+from simulator.journal import Journal
 from simulator.market import Depth, Market, MarketBook
+from simulator.rebuilt import RebuiltBook
 from simulator.recording import Row
+from simulator.window import Told
 from simulator.wire import Book, Frame, Wire
+
+TRADES_KEPT = 50
+SNAPSHOTS_KEPT = 64
 
 
 class Source(ABC):
     """A sequence of frames with the time each is due, counted from the start."""
 
     kind: str
+    wire: Wire
     symbols: tuple[str, ...]
     streams: frozenset[str]
     # A market goes on without anyone listening; a recording waits, so that a reconnect loses nothing of it.
@@ -31,11 +42,23 @@ class Source(ABC):
 
     @abstractmethod
     def book(self, symbol: str) -> Book | None:
-        """The book as told by the depth frames taken so far; None before anything is known of it."""
+        """The book that a client in sync with the depth frames taken so far holds, cut to the exchange's widest
+        window, its texts as on the wire; None before anything is known of it.
+        """
+
+    @abstractmethod
+    def book_at(self, symbol: str, sequence: int) -> Book | None:
+        """`book` as of an earlier sequence number: after the last update up to it. None before the first and
+        after the present one. May take seconds; safe to call from another thread.
+        """
 
     @abstractmethod
     def snapshot(self, symbol: str) -> Book | None:
         """The book as REST answers it now."""
+
+    @abstractmethod
+    def trades(self, symbol: str) -> tuple[Frame, ...]:
+        """The last trades taken, at most 50, oldest first."""
 
     @abstractmethod
     def unread_snapshot(self) -> Frame | None:
@@ -46,16 +69,38 @@ class Source(ABC):
         """Nobody came for it: go on."""
 
 
+def seeded(
+    name: str, wire: Wire, seed: int, symbols: tuple[str, ...], rate: int, seconds: int | None = None
+) -> "SeededSource":
+    """A seeded market of one exchange.
+
+    name: the exchange, a part of the seed; rate: frames a second over all symbols (a depth update with all that
+    it sends counts as one); seconds: how long (market time), None without end. The price paths and bursts are
+    those of every other exchange with this seed.
+    """
+    assert len(set(symbols)) == len(symbols)
+    listings = {symbol: wire.listing(symbol) for symbol in symbols}
+    return SeededSource(partial(Market, seed, name, listings, rate, seconds), wire)
+
+
 class SeededSource(Source):
-    """A market in an exchange's words."""
+    """A market in an exchange's words. `make` makes it from its start, again and again the same."""
 
     kind = "seeded"
     needs_listener = False
 
-    def __init__(self, market: Market, wire: Wire) -> None:
-        self._market, self._wire = market, wire
-        self.symbols = market.symbols
-        self.streams = frozenset().union(*(wire.streams(symbol) for symbol in market.symbols))
+    def __init__(self, make: Callable[[], Market], wire: Wire) -> None:
+        self.wire, self._make, self._market = wire, make, make()
+        self.symbols = self._market.symbols
+        self.streams = frozenset().union(*(wire.streams(symbol) for symbol in self.symbols))
+        self._depth = wire.depths[-1] if wire.depths else None
+        # Nothing is untold before the first event.
+        starts = {symbol: self._market.live(symbol) for symbol in self.symbols}
+        self._first = {symbol: start.sequence for symbol, start in starts.items()}
+        self._told = {symbol: self._from(start) for symbol, start in starts.items()}
+        self._journals = {symbol: Journal(start) for symbol, start in starts.items()}
+        self._trades: dict[str, deque[Frame]] = {symbol: deque(maxlen=TRADES_KEPT) for symbol in self.symbols}
+        self._snapshots: dict[tuple[str, int], Book] = {}
 
     def peek_us(self) -> int | None:
         return self._market.peek_us()
@@ -63,15 +108,40 @@ class SeededSource(Source):
     def take(self, offset_us: int) -> list[Frame]:
         event = self._market.take()
         if not isinstance(event, Depth):
-            return [self._wire.trade(event, offset_us)]
-        ticker = self._wire.ticker(self._market.ticker(event.symbol), offset_us)
-        return [self._wire.depth(event, offset_us)] + ([ticker] if ticker else [])
+            frame = self.wire.trade(event, offset_us)
+            self._trades[event.symbol].append(frame)
+            return [frame]
+        told, journal = self._told[event.symbol], self._journals[event.symbol]
+        cuts = told.apply(event)
+        if journal.add(event):
+            journal.turn(told.book())
+        return self.wire.depth_frames(event, cuts, told, offset_us)
 
     def book(self, symbol: str) -> Book | None:
-        return self._written(symbol, self._market.told(symbol)) if symbol in self.symbols else None
+        told = self._told.get(symbol)
+        return None if told is None else self._written(symbol, told.book(self._depth))
+
+    def book_at(self, symbol: str, sequence: int) -> Book | None:
+        kept = self._snapshots.get((symbol, sequence))
+        if kept is not None or symbol not in self._told:
+            return kept
+        if not self._first[symbol] <= sequence <= self._told[symbol].sequence:
+            return None
+        book = self._journals[symbol].at(sequence) or self._run_again(symbol, sequence)
+        return self._written(symbol, book)
 
     def snapshot(self, symbol: str) -> Book | None:
-        return self._written(symbol, self._market.live(symbol)) if symbol in self.symbols else None
+        if symbol not in self._told:
+            return None
+        book = self._written(symbol, self._market.live(symbol))
+        # It may lie amid an update, where no journal has a book.
+        self._snapshots[symbol, book.sequence] = book
+        if len(self._snapshots) > SNAPSHOTS_KEPT:
+            del self._snapshots[next(iter(self._snapshots))]
+        return book
+
+    def trades(self, symbol: str) -> tuple[Frame, ...]:
+        return tuple(self._trades.get(symbol, ()))
 
     def unread_snapshot(self) -> Frame | None:
         return None
@@ -79,57 +149,36 @@ class SeededSource(Source):
     def skip_snapshot(self, symbol: str) -> None:
         """There is nothing to skip: a market's snapshot is always that of now."""
 
+    def _from(self, start: MarketBook) -> Told:
+        return Told(start, self.wire.depths, says_leaving=self.wire.says_leaving)
+
+    def _run_again(self, symbol: str, sequence: int) -> MarketBook:
+        """Older than the journal: the same market from its start, up to there."""
+        market = self._make()
+        told = Told(market.live(symbol), (), says_leaving=False)
+        while market.peek_us() is not None:
+            event = market.take()
+            if isinstance(event, Depth) and event.symbol == symbol:
+                if event.last_id > sequence:
+                    break
+                told.apply(event)
+        return told.book()
+
     def _written(self, symbol: str, book: MarketBook) -> Book:
-        return Book(symbol, book.sequence, self._wire.levels(book.bids), self._wire.levels(book.asks))
-
-
-class RebuiltBook:
-    """A recorded REST body and the depth frames after it, levels as the recorded text."""
-
-    def __init__(self, body: Book) -> None:
-        self.body = body
-        self.sequence = body.sequence
-        # First id of the last depth frame sent, whether it was older than the body or not.
-        self.sent_first_id = 0
-        self.fetched = False
-        self._bids, self._asks = dict(body.bids), dict(body.asks)
-
-    def body_fits(self, next_first_id: int | None = None) -> bool:
-        """A client that buffered the last frame sent (or the one about to be) can join the body to it."""
-        first_id = self.sent_first_id if next_first_id is None else next_first_id
-        return first_id <= self.body.sequence + 1
-
-    def apply(self, frame: Frame) -> None:
-        self.sent_first_id = frame.first_id
-        if frame.last_id <= self.sequence:
-            return
-        for side, changes in ((self._bids, frame.bids), (self._asks, frame.asks)):
-            for price, size in changes:
-                if size.strip("0."):
-                    side[price] = size
-                else:
-                    side.pop(price, None)
-        self.sequence = frame.last_id
-
-    def written(self) -> Book:
-        bids = sorted(self._bids.items(), key=_price, reverse=True)
-        return Book(
-            self.body.symbol, self.sequence, tuple(bids), tuple(sorted(self._asks.items(), key=_price))
-        )
-
-
-def _price(level: tuple[str, str]) -> Decimal:
-    return Decimal(level[0])
+        bids, asks = book.bids[: self._depth], book.asks[: self._depth]
+        return Book(symbol, book.sequence, self.wire.levels(symbol, bids), self.wire.levels(symbol, asks))
 
 
 class PlayedSource(Source):
-    """A recording: its frames in order, its first REST body of each symbol as that symbol's book."""
+    """A recording: its frames in order. The book of a symbol is its first REST body, or the last snapshot among
+    its frames, and what followed.
+    """
 
     kind = "recording"
     needs_listener = True
 
     def __init__(self, rows: list[Row], wire: Wire) -> None:
-        self._wire = wire
+        self.wire, self._given = wire, rows
         found = {row.number: wire.stream_of(row.text) for row in rows if not row.is_body}
         self._rows = [row for row in rows if found.get(row.number)]
         if not self._rows:
@@ -139,6 +188,8 @@ class PlayedSource(Source):
         sample = {found[row.number]: row for row in reversed(self._rows)}
         self.symbols = tuple(sorted({wire.frame_of(row.text).symbol for row in sample.values()}))
         self._books = self._bodies([row for row in rows if row.is_body])
+        self._trades: dict[str, deque[Frame]] = {}
+        self._counts: dict[str, int] = {}
         self._next = 0
         self._ahead: Frame | None = None
 
@@ -149,12 +200,29 @@ class PlayedSource(Source):
         frame = self._look_ahead()
         self._ahead = None
         self._next += 1
-        if frame.last_id and frame.symbol in self._books:
+        if frame.is_snapshot:
+            self._books[frame.symbol] = RebuiltBook.of_frame(frame, self._keeps())
+        elif frame.last_id and frame.symbol in self._books:
             self._books[frame.symbol].apply(frame)
+        if frame.trade is not None:
+            self._trades.setdefault(frame.symbol, deque(maxlen=TRADES_KEPT)).append(frame)
         return [frame]
 
     def book(self, symbol: str) -> Book | None:
         return self._books[symbol].written() if symbol in self._books else None
+
+    def book_at(self, symbol: str, sequence: int) -> Book | None:
+        present = self._books.get(symbol)
+        if present is None or sequence > present.sequence:
+            return None
+        again = PlayedSource(self._given, self.wire)
+        while again.peek_us() is not None:
+            ahead = again._look_ahead()
+            if ahead.symbol == symbol and ahead.last_id > sequence:
+                break
+            again.take(0)
+        book = again._books.get(symbol)
+        return book.written() if book is not None and book.sequence <= sequence else None
 
     def snapshot(self, symbol: str) -> Book | None:
         book = self._books.get(symbol)
@@ -163,28 +231,41 @@ class PlayedSource(Source):
         book.fetched = True
         return book.body if book.body_fits() else book.written()
 
+    def trades(self, symbol: str) -> tuple[Frame, ...]:
+        return tuple(self._trades.get(symbol, ()))
+
     def unread_snapshot(self) -> Frame | None:
         if self._next >= len(self._rows):
             return None
         frame = self._look_ahead()
         book = self._books.get(frame.symbol) if frame.last_id else None
-        if book is None or book.fetched or book.body_fits(frame.first_id) or not book.body_fits():
+        if book is None or book.is_framed or book.fetched or frame.is_snapshot:
             return None
-        return frame
+        return None if book.body_fits(frame.first_id) or not book.body_fits() else frame
 
     def skip_snapshot(self, symbol: str) -> None:
         self._books[symbol].fetched = True
 
+    def _keeps(self) -> int | None:
+        return self.wire.depths[-1] if self.wire.depths and not self.wire.says_leaving else None
+
     def _look_ahead(self) -> Frame:
         if self._ahead is None:
-            self._ahead = self._wire.frame_of(self._rows[self._next].text)
+            self._ahead = self._numbered(self.wire.frame_of(self._rows[self._next].text))
         return self._ahead
+
+    def _numbered(self, frame: Frame) -> Frame:
+        """Where the wire has no sequence, a symbol's depth frames count from 1."""
+        if frame.channel != "depth" or frame.last_id:
+            return frame
+        number = self._counts[frame.symbol] = self._counts.get(frame.symbol, 0) + 1
+        return msgspec.structs.replace(frame, first_id=number, last_id=number)
 
     def _bodies(self, rows: list[Row]) -> dict[str, RebuiltBook]:
         only = self.symbols[0] if len(self.symbols) == 1 else None
         books: dict[str, RebuiltBook] = {}
         for row in rows:
-            body = self._wire.book_of(row, only)
+            body = self.wire.book_of(row, only)
             if body is not None and body.symbol not in books:
                 books[body.symbol] = RebuiltBook(body)
         return books

@@ -4,13 +4,16 @@ Pure: no I/O, no clock. Prices and sizes are the text that is sent.
 """
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import msgspec
 
-from simulator.market import Depth, Ticker, Trade
+from simulator.market import Depth, Listing, Trade
 from simulator.recording import Row
+from simulator.window import Cut, Told
 
 Levels = tuple[tuple[str, str], ...]
+QUOTES = ("USDT", "USDC", "USD", "EUR", "GBP", "CHF", "JPY", "CAD", "AUD", "BTC", "ETH")
 
 
 class SentTrade(msgspec.Struct, frozen=True):
@@ -26,8 +29,9 @@ class SentTrade(msgspec.Struct, frozen=True):
 class Frame(msgspec.Struct, frozen=True):
     """One market-data message: `stream` decides who gets it, `text` is its payload without a wrapper.
 
-    Depth frames carry their update ids and absolute levels, trade frames their trade; both are for the
-    simulator's own books and ledger and are never sent.
+    Depth frames carry the market's update ids, also where the wire has none, and their absolute levels; trade
+    frames their trade. Both are for the simulator's own books and ledger and are never sent. `is_snapshot`: the
+    levels are a whole book, not changes. `more_trades`: those after the first, in a recorded message with several.
     """
 
     symbol: str
@@ -39,6 +43,8 @@ class Frame(msgspec.Struct, frozen=True):
     bids: Levels = ()
     asks: Levels = ()
     trade: SentTrade | None = None
+    is_snapshot: bool = False
+    more_trades: tuple[SentTrade, ...] = ()
 
 
 class Book(msgspec.Struct, frozen=True):
@@ -54,26 +60,33 @@ class Book(msgspec.Struct, frozen=True):
 class Wire(ABC):
     """How one exchange writes market events, and how it is read back from a recording."""
 
-    name: str
+    name: ClassVar[str]
+    depths: ClassVar[tuple[int, ...]] = ()
+    """The windows its clients may have, in levels a side, the widest last; none: the whole book."""
+    says_leaving: ClassVar[bool] = False
+    """A level pushed out of the window is deleted explicitly."""
 
     @abstractmethod
-    def depth(self, event: Depth, offset_us: int) -> Frame:
-        """A depth update; `offset_us` is added to the event's virtual time to get the exchange's clock."""
+    def listing(self, symbol: str) -> Listing:
+        """How the exchange trades a symbol (`BTCUSDT`)."""
+
+    @abstractmethod
+    def depth_frames(self, event: Depth, cuts: dict[int, Cut], told: Told, offset_us: int) -> list[Frame]:
+        """What a depth update sends: a frame for each window (`cuts` by depth), or one, and what follows from it.
+
+        told: the book after it; `offset_us` is added to the event's market time to get the exchange's clock.
+        """
 
     @abstractmethod
     def trade(self, event: Trade, offset_us: int) -> Frame:
         """A trade."""
 
     @abstractmethod
-    def ticker(self, event: Ticker, offset_us: int) -> Frame | None:
-        """The best prices after a depth update, or None where the exchange has no such stream."""
-
-    @abstractmethod
     def streams(self, symbol: str) -> frozenset[str]:
         """The streams a seeded market fills for a symbol."""
 
     @abstractmethod
-    def levels(self, pairs: list[tuple[int, int]]) -> Levels:
+    def levels(self, symbol: str, pairs: list[tuple[int, int]]) -> Levels:
         """(price in ticks, size in 1e-8) as the exchange writes them."""
 
     @abstractmethod
@@ -87,6 +100,29 @@ class Wire(ABC):
     @abstractmethod
     def book_of(self, row: Row, symbol: str | None) -> Book | None:
         """A recorded REST body, or None when it is not a book; `symbol` is the recording's only one."""
+
+
+def base_and_quote(symbol: str) -> tuple[str, str]:
+    """`BTCUSDT` -> (`BTC`, `USDT`); the last four letters are the quote when it is none of the usual."""
+    quote = next((name for name in QUOTES if symbol.endswith(name) and symbol != name), symbol[-4:])
+    return symbol.removesuffix(quote), quote
+
+
+def spaced(symbol: str, mark: str) -> str:
+    """`BTCUSDT` with `/` or `-` between base and quote; what has the mark already stays."""
+    return symbol if mark in symbol else mark.join(base_and_quote(symbol))
+
+
+def joined(name: str, mark: str) -> str:
+    """The symbol of `BTC/USDT`; a name that could not be made from its symbol again is its own symbol."""
+    symbol = name.replace(mark, "")
+    return symbol if spaced(symbol, mark) == name else name
+
+
+def decimal(number: int, places: int) -> str:
+    """An integer of units of the last of `places` decimals (at least one), with all its decimals."""
+    digits = str(number).zfill(places + 1)
+    return f"{digits[:-places]}.{digits[-places:]}"
 
 
 def cut(levels: Levels, limit: int) -> Levels:

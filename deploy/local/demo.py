@@ -88,6 +88,7 @@ def running_promises(demo: Demo) -> Iterator[Promise]:
     fresh = all(age is not None and age < FRESH_SECONDS for age in ages.values())
     yield Promise(f"newest heatmap of each symbol younger than {FRESH_SECONDS:.0f} s", fresh, shown)
     yield _books_live(demo)
+    yield _in_heatmaps(demo)
     gaps = facts.stored(config).gaps
     letters = len(facts.read_all(config, topic_name(config.topic_prefix, "dlq")))
     yield Promise("no gap, no dead letter", gaps == letters == 0, f"{gaps} gaps, {letters} dead letters")
@@ -122,6 +123,13 @@ def _books_live(demo: Demo) -> Promise:
     live = sum(state == "live" for state in states.values())
     blind = ", ".join(f"{'/'.join(key)} {state}" for key, state in states.items() if state != "live")
     return Promise("every book live", live == len(states), f"{live} of {len(states)} {blind}".strip())
+
+
+def _in_heatmaps(demo: Demo) -> Promise:
+    exchanges = {symbol: facts.heatmap_exchanges(demo.config, symbol) for symbol in demo.config.symbols}
+    whole = all(sorted(found) == sorted(demo.config.exchanges) for found in exchanges.values())
+    shown = ", ".join(f"{symbol} {' '.join(found) or 'none'}" for symbol, found in exchanges.items())
+    return Promise("every exchange in each heatmap", whole, shown)
 
 
 def _undisturbed(demo: Demo) -> Promise:

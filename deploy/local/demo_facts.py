@@ -147,11 +147,20 @@ def _admin(servers: str, config: Config) -> Any:
 
 def heatmap_age_seconds(config: Config, symbol: str) -> float | None:
     """Seconds since the T of the newest heatmap in Redis; None while there is none."""
+    found = _newest_heatmap(config, symbol)
+    return None if found is None else time.time() - parse_time(found["timestamp"]) / 1e6
+
+
+def heatmap_exchanges(config: Config, symbol: str) -> list[str]:
+    """The exchanges in the newest heatmap in Redis; none while there is no heatmap."""
+    found = _newest_heatmap(config, symbol)
+    return [] if found is None else [one["exchange"] for one in found["exchanges"]]
+
+
+def _newest_heatmap(config: Config, symbol: str) -> dict[str, Any] | None:
     with redis.Redis.from_url(config.get_redis_url(), socket_timeout=2) as client:
         found: Any = client.get(f"{config.topic_prefix}:latest:heatmap:{symbol}")
-    if found is None:
-        return None
-    return time.time() - parse_time(json.loads(found)["timestamp"]) / 1e6
+    return None if found is None else dict(json.loads(found))
 
 
 def book_states(config: Config) -> dict[tuple[str, str], str]:

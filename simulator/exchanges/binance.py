@@ -7,17 +7,14 @@ Never seen on the wire by us: what a URL with an invalid stream is answered, and
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from aiohttp import web
-
-from simulator.exchange import Exchange
-from simulator.exchanges.binance_rest import BinanceRest
+from simulator.exchanges.binance_rest import BinanceRest, compact
 from simulator.exchanges.binance_wire import BinanceWire, wrapped
-from simulator.hub import Conn, Hub
-from simulator.session import Session
+from simulator.limits import Limits
 from simulator.sources import Source
+from simulator.venue import Answer, Peer, Reply, Venue
 from simulator.wire import Frame, Wire
 
 METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
@@ -40,27 +37,14 @@ class RequestError(Exception):
         self.code, self.message, self.has_id = code, message, has_id
 
 
-class View:
-    """How one connection wants its frames: wrapped (`combined`) or not, times in ms or µs."""
+class BinancePeer(Peer):
+    """`combined`: frames come wrapped with their stream's name; `in_us`: their times in µs instead of ms."""
 
-    def __init__(self, *, combined: bool, in_us: bool) -> None:
-        self.combined, self.in_us = combined, in_us
-
-    def __call__(self, frame: Frame) -> str:
-        text = wrapped(frame) if self.combined else frame.text
-        return MILLISECONDS.sub(r'"\1":\g<2>000', text) if self.in_us else text
-
-
-class BinanceExchange(Exchange):
-    """Mounted at `/binance`: base addresses `ws://host:port/binance` and `http://host:port/binance`."""
-
-    name = "binance"
-
-    def __init__(self, hub: Hub, source: Source) -> None:
-        super().__init__(hub, source)
-        self._session = Session(hub, live=not source.needs_listener)
-        self._rest = BinanceRest(hub, source)
-        self._actions: dict[str, Callable[[Conn, View, list[Any]], Any]] = {
+    def __init__(self, streams: list[str], streams_max: int, *, combined: bool, in_us: bool) -> None:
+        super().__init__()
+        self.streams.update(dict.fromkeys(streams))
+        self._streams_max, self._combined, self._in_us = streams_max, combined, in_us
+        self._actions: dict[str, Callable[[list[Any]], Any]] = {
             "SUBSCRIBE": self._subscribe,
             "UNSUBSCRIBE": self._unsubscribe,
             "LIST_SUBSCRIPTIONS": self._list,
@@ -68,83 +52,102 @@ class BinanceExchange(Exchange):
             "GET_PROPERTY": self._get_property,
         }
 
-    @staticmethod
-    def wire() -> Wire:
-        return BinanceWire()
+    def opened(self, now_us: int) -> list[Reply]:
+        """Binance says nothing before it is asked."""
+        return []
 
-    def routes(self) -> list[web.RouteDef]:
-        return [
-            web.get("/ws", self._raw),
-            web.get("/ws/{streams:.*}", self._raw),
-            web.get("/stream", self._combined),
-            *self._rest.routes(),
-        ]
-
-    async def _raw(self, request: web.Request) -> web.StreamResponse:
-        return await self._connect(request, request.match_info.get("streams", ""), combined=False)
-
-    async def _combined(self, request: web.Request) -> web.StreamResponse:
-        return await self._connect(request, request.query.get("streams", ""), combined=True)
-
-    async def _connect(self, request: web.Request, names: str, *, combined: bool) -> web.StreamResponse:
-        if not self.hub.may_connect():
-            return web.Response(status=429, text="Too many connection attempts")
-        streams = [name for name in names.split("/") if name]
-        unit = request.query.get(UNIT, "MILLISECOND").upper()
-        limit = self.hub.limits.streams_max
-        if not all(map(STREAM.fullmatch, streams)) or unit not in ("MILLISECOND", "MICROSECOND"):
-            return web.Response(status=400, text="Invalid stream or time unit")
-        if len(set(streams)) > limit:
-            return web.Response(status=400, text="Too many subscriptions")
-        view = View(combined=combined, in_us=unit == "MICROSECOND")
-
-        async def on_text(conn: Conn, text: str) -> None:
-            await self._answer(conn, view, text)
-
-        return await self._session.serve(request, request.path, view, streams, on_text)
-
-    async def _answer(self, conn: Conn, view: View, text: str) -> None:
-        """Reply, then act: the first frames of a subscription come after its acknowledgement."""
+    def received(self, text: str, now_us: int) -> list[Reply]:
         request_id: Any = None
         try:
             request = _parse(text)
             request_id = request["id"]
-            result, act = self._actions[request["method"]](conn, view, request.get("params") or [])
+            result = self._actions[request["method"]](request.get("params") or [])
         except RequestError as error:
             reply: dict[str, Any] = {"error": {"code": error.code, "msg": error.message}}
             if error.has_id:
                 reply["id"] = request_id
-            await conn.reply(_json(reply))
-            return
-        await conn.reply(_json({"result": result, "id": request_id}))
-        if act is not None:
-            act()
+            return [compact(reply)]
+        return [compact({"result": result, "id": request_id})]
 
-    def _subscribe(self, conn: Conn, view: View, params: list[Any]) -> tuple[None, Callable[[], None]]:
+    def timer(self, now_us: int) -> list[Reply]:
+        """No heartbeat of its own: it pings."""
+        return []
+
+    def render(self, frame: Frame) -> str:
+        text = wrapped(frame) if self._combined else frame.text
+        return MILLISECONDS.sub(r'"\1":\g<2>000', text) if self._in_us else text
+
+    def _subscribe(self, params: list[Any]) -> None:
         streams = _streams(params)
-        if len(conn.streams.keys() | set(streams)) > self.hub.limits.streams_max:
+        if _too_many(self.streams.keys() | set(streams), self._streams_max):
             raise RequestError(4, "Too many subscriptions")
-        return None, lambda: self.hub.subscribe(conn, streams)
+        self.streams.update(dict.fromkeys(streams))
 
-    def _unsubscribe(self, conn: Conn, view: View, params: list[Any]) -> tuple[None, None]:
-        # At once: no frame of it may follow the acknowledgement.
-        self.hub.unsubscribe(conn, _streams(params))
-        return None, None
+    def _unsubscribe(self, params: list[Any]) -> None:
+        for stream in _streams(params):
+            self.streams.pop(stream, None)
 
-    def _list(self, conn: Conn, view: View, params: list[Any]) -> tuple[list[str], None]:
+    def _list(self, params: list[Any]) -> list[str]:
         if params:
             raise RequestError(2, "Invalid request: too many parameters")
-        return list(conn.streams), None
+        return list(self.streams)
 
-    def _set_property(self, conn: Conn, view: View, params: list[Any]) -> tuple[None, Callable[[], None]]:
+    def _set_property(self, params: list[Any]) -> None:
         _property(params)
         if len(params) != 2 or not isinstance(params[1], bool):
             raise RequestError(1, "Invalid value type: expected Boolean")
-        return None, lambda: setattr(view, "combined", params[1])
+        self._combined = params[1]
 
-    def _get_property(self, conn: Conn, view: View, params: list[Any]) -> tuple[bool, None]:
+    def _get_property(self, params: list[Any]) -> bool:
         _property(params)
-        return view.combined, None
+        return self._combined
+
+
+class BinanceVenue(Venue):
+    """Mounted at `/binance`: base addresses `ws://host:port/binance` and `http://host:port/binance`."""
+
+    name = "binance"
+    # The page "WebSocket Streams": 5 messages a second with pings and pongs, 300 attempts in five minutes.
+    LIMITS = Limits(
+        ping_seconds=20.0,
+        pong_seconds=60.0,
+        messages_per_second=5,
+        streams_max=1024,
+        connects_max=300,
+        connects_window_seconds=300.0,
+    )
+
+    def __init__(self, source: Source, limits: Limits) -> None:
+        super().__init__(source, limits)
+        self._rest = BinanceRest(source)
+
+    @staticmethod
+    def wire() -> Wire:
+        return BinanceWire()
+
+    def connect(self, path: str, query: Mapping[str, str], now_us: int) -> Peer | Answer:
+        combined = path == "/stream"
+        if not combined and path != "/ws" and not path.startswith("/ws/"):
+            return _refused(404, "Not Found")
+        names = query.get("streams", "") if combined else path.removeprefix("/ws")
+        streams = [name for name in names.split("/") if name]
+        unit = query.get(UNIT, "MILLISECOND").upper()
+        if not all(map(STREAM.fullmatch, streams)) or unit not in ("MILLISECOND", "MICROSECOND"):
+            return _refused(400, "Invalid stream or time unit")
+        if _too_many(set(streams), self.limits.streams_max):
+            return _refused(400, "Too many subscriptions")
+        return BinancePeer(streams, self.limits.streams_max, combined=combined, in_us=unit == "MICROSECOND")
+
+    def rest(self, path: str, query: Mapping[str, str], now_us: int) -> Answer:
+        return self._rest.answer(path, query, now_us)
+
+
+def _refused(status: int, message: str) -> Answer:
+    return Answer(status, message, content_type="text/plain")
+
+
+def _too_many(streams: set[str], streams_max: int) -> bool:
+    return 0 < streams_max < len(streams)
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -195,7 +198,3 @@ def _property(params: list[Any]) -> None:
         raise RequestError(2, "Invalid request: property name must be a string")
     if params[0] != "combined":
         raise RequestError(0, "Unknown property")
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))

@@ -3,22 +3,25 @@
 Source: the exchange's pages "REST API" and "Errors"; weights of depth 5 / 25 / 50 / 250.
 """
 
+import json
 import re
-import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from aiohttp import web
-
 from simulator.exchanges.binance_wire import book_body
-from simulator.hub import Hub, now_ms
 from simulator.sources import Source
+from simulator.venue import Answer
 
 LIMIT_DEFAULT, LIMIT_MAX = 100, 5000
 WEIGHTS = ((100, 5), (500, 25), (1000, 50), (LIMIT_MAX, 250))
 WEIGHT_MAX = 6000
+MINUTE_US = 60_000_000
 SYMBOL = re.compile(r"[A-Z0-9._-]{1,50}")
 NUMBER = re.compile(r"[0-9]{1,20}")
 QUOTES = ("USDT", "USDC", "USD", "EUR", "BTC", "ETH")
+
+Route = Callable[[Mapping[str, str], int], tuple[str, str | None]]
+"""(query, now_us) -> (body, the symbol whose book it is)."""
 
 
 class RestError(Exception):
@@ -26,61 +29,54 @@ class RestError(Exception):
 
     def __init__(self, status: int, code: int, message: str) -> None:
         super().__init__(message)
-        self.status, self.body = status, {"code": code, "msg": message}
+        self.status, self.body = status, compact({"code": code, "msg": message})
 
 
 class BinanceRest:
-    """Every answer carries the weight used in the running minute."""
+    """Every answer carries the weight used in the running minute of the driver's clock."""
 
-    def __init__(self, hub: Hub, source: Source) -> None:
-        self._hub, self._source = hub, source
+    def __init__(self, source: Source) -> None:
+        self._source = source
         self._minute, self._weight = 0, 0
+        self._routes: dict[str, Route] = {
+            "/api/v3/depth": self._depth,
+            "/api/v3/exchangeInfo": self._info,
+            "/api/v3/time": self._time,
+            "/api/v3/ping": self._ping,
+        }
 
-    def routes(self) -> list[web.RouteDef]:
-        return [
-            web.get("/api/v3/depth", self._depth),
-            web.get("/api/v3/exchangeInfo", self._info),
-            web.get("/api/v3/time", self._time),
-            web.get("/api/v3/ping", self._ping),
-        ]
-
-    async def _depth(self, request: web.Request) -> web.Response:
-        symbol = None
+    def answer(self, path: str, query: Mapping[str, str], now_us: int) -> Answer:
+        """A GET of `path` at `now_us`; 404 where nothing is."""
+        if path not in self._routes:
+            return Answer(404, "Not Found", content_type="text/plain")
         try:
-            limit = _limit(request.query.get("limit", str(LIMIT_DEFAULT)))
-            self._use(next(weight for most, weight in WEIGHTS if limit <= most))
-            symbol = self._symbol(request.query.get("symbol", ""))
-            book = self._source.snapshot(symbol)
-            if book is None:
-                raise RestError(503, -1000, "The recording holds no book of this symbol.")
-            text = book_body(book, limit)
+            body, symbol = self._routes[path](query, now_us)
         except RestError as error:
-            return self._answer("depth", error.body, status=error.status)
-        # A recording may be waiting for someone to fetch this.
-        self._hub.changed.set()
-        return self._answer("depth", text, symbol=symbol)
+            return Answer(error.status, error.body, self._headers(error.status, now_us))
+        return Answer(200, body, self._headers(200, now_us), symbol=symbol)
 
-    async def _info(self, request: web.Request) -> web.Response:
-        try:
-            self._use(20)
-            asked = request.query.get("symbol")
-            symbols = self._source.symbols if asked is None else (self._symbol(asked),)
-        except RestError as error:
-            return self._answer("exchangeInfo", error.body, status=error.status)
-        return self._answer("exchangeInfo", _exchange_info(symbols))
+    def _depth(self, query: Mapping[str, str], now_us: int) -> tuple[str, str]:
+        limit = _limit(query.get("limit", str(LIMIT_DEFAULT)))
+        self._use(next(weight for most, weight in WEIGHTS if limit <= most), now_us)
+        symbol = self._symbol(query.get("symbol", ""))
+        book = self._source.snapshot(symbol)
+        if book is None:
+            raise RestError(503, -1000, "The recording holds no book of this symbol.")
+        return book_body(book, limit), symbol
 
-    async def _time(self, request: web.Request) -> web.Response:
-        return self._plain("time", {"serverTime": now_ms()})
+    def _info(self, query: Mapping[str, str], now_us: int) -> tuple[str, None]:
+        self._use(20, now_us)
+        asked = query.get("symbol")
+        symbols = self._source.symbols if asked is None else (self._symbol(asked),)
+        return compact(_exchange_info(symbols, now_us)), None
 
-    async def _ping(self, request: web.Request) -> web.Response:
-        return self._plain("ping", {})
+    def _time(self, query: Mapping[str, str], now_us: int) -> tuple[str, None]:
+        self._use(1, now_us)
+        return compact({"serverTime": now_us // 1000}), None
 
-    def _plain(self, name: str, body: dict[str, Any]) -> web.Response:
-        try:
-            self._use(1)
-        except RestError as error:
-            return self._answer(name, error.body, status=error.status)
-        return self._answer(name, body)
+    def _ping(self, query: Mapping[str, str], now_us: int) -> tuple[str, None]:
+        self._use(1, now_us)
+        return "{}", None
 
     def _symbol(self, symbol: str) -> str:
         if not symbol:
@@ -93,8 +89,8 @@ class BinanceRest:
             raise RestError(400, -1121, "Invalid symbol.")
         return symbol
 
-    def _use(self, weight: int) -> None:
-        minute = int(time.time() // 60)
+    def _use(self, weight: int, now_us: int) -> None:
+        minute = now_us // MINUTE_US
         if minute != self._minute:
             self._minute, self._weight = minute, 0
         self._weight += weight
@@ -104,16 +100,16 @@ class BinanceRest:
             )
             raise RestError(429, -1003, message)
 
-    def _answer(
-        self, name: str, body: str | dict[str, Any], *, status: int = 200, symbol: str | None = None
-    ) -> web.Response:
-        self._hub.ledger.answer(name, status, symbol)
+    def _headers(self, status: int, now_us: int) -> dict[str, str]:
         headers = {"X-MBX-USED-WEIGHT": str(self._weight), "X-MBX-USED-WEIGHT-1M": str(self._weight)}
         if status == 429:
-            headers["Retry-After"] = str(60 - int(time.time()) % 60)
-        if isinstance(body, str):
-            return web.Response(text=body, status=status, headers=headers, content_type="application/json")
-        return web.json_response(body, status=status, headers=headers)
+            headers["Retry-After"] = str(60 - now_us % MINUTE_US // 1_000_000)
+        return headers
+
+
+def compact(value: Any) -> str:
+    """JSON without spaces, as the exchange writes it."""
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _limit(text: str) -> int:
@@ -126,11 +122,11 @@ def _limit(text: str) -> int:
     return min(int(text), LIMIT_MAX)
 
 
-def _exchange_info(symbols: tuple[str, ...]) -> dict[str, Any]:
+def _exchange_info(symbols: tuple[str, ...], now_us: int) -> dict[str, Any]:
     minute = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": WEIGHT_MAX}
     return {
         "timezone": "UTC",
-        "serverTime": now_ms(),
+        "serverTime": now_us // 1000,
         "rateLimits": [minute],
         "exchangeFilters": [],
         "symbols": [_listing(symbol) for symbol in symbols],

@@ -5,24 +5,37 @@ decimals, no spaces, `b`/`a` order ids gone from trades).
 """
 
 import json
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
-from simulator.market import Depth, Ticker, Trade
+from simulator.market import Depth, Listing, Trade
 from simulator.recording import Row
+from simulator.window import Cut, Told
 from simulator.wire import Book, Frame, Levels, SentTrade, Wire
 
 STREAMS = {"depthUpdate": "depth@100ms", "trade": "trade"}
+# Levels a side of the seeded books. The first has more than a REST answer may hold (5,000), so that a book cut by
+# its snapshot is the normal case.
+LEVELS = {"BTCUSDT": 5_600, "ETHUSDT": 1_800}
+LEVELS_ELSE = 3_000
 WRAPPER, SEAM = '{"stream":"', '","data":'
 
 
 class BinanceWire(Wire):
     """Prices are ticks of 0.01; a seeded market fills `@depth@100ms`, `@trade` and `@bookTicker`."""
 
-    name = "binance"
+    name: ClassVar[str] = "binance"
+
+    def listing(self, symbol: str) -> Listing:
+        return Listing(price_decimals=2, levels=LEVELS.get(symbol, LEVELS_ELSE))
+
+    def depth_frames(self, event: Depth, cuts: dict[int, Cut], told: Told, offset_us: int) -> list[Frame]:
+        return [self.depth(event, offset_us), self.ticker(event.symbol, told)]
 
     def depth(self, event: Depth, offset_us: int) -> Frame:
-        bids, asks = self.levels(list(event.bids)), self.levels(list(event.asks))
+        """`@depth@100ms`."""
+        bids, asks = _written(event.bids), _written(event.asks)
         text = (
             f'{{"e":"depthUpdate","E":{_ms(event.time_us, offset_us)},"s":"{event.symbol}",'
             f'"U":{event.first_id},"u":{event.last_id},"b":{_json(bids)},"a":{_json(asks)}}}'
@@ -40,19 +53,20 @@ class BinanceWire(Wire):
         sent = SentTrade(str(event.id), price, size, "sell" if event.taker_sells else "buy", time_ms)
         return Frame(event.symbol, "trade", f"{event.symbol.lower()}@trade", text, trade=sent)
 
-    def ticker(self, event: Ticker, offset_us: int) -> Frame:
-        (bid, bid_size), (ask, ask_size) = event.bid, event.ask
+    def ticker(self, symbol: str, told: Told) -> Frame:
+        """`@bookTicker`: the best prices and sizes after an update."""
+        bid, ask = told.bids.best(), told.asks.best()
         text = (
-            f'{{"u":{event.update_id},"s":"{event.symbol}","b":"{_price(bid)}","B":"{_size(bid_size)}",'
-            f'"a":"{_price(ask)}","A":"{_size(ask_size)}"}}'
+            f'{{"u":{told.sequence},"s":"{symbol}","b":"{_price(bid)}","B":"{_size(told.bids.sizes[bid])}",'
+            f'"a":"{_price(ask)}","A":"{_size(told.asks.sizes[ask])}"}}'
         )
-        return Frame(event.symbol, "bookTicker", f"{event.symbol.lower()}@bookTicker", text)
+        return Frame(symbol, "bookTicker", f"{symbol.lower()}@bookTicker", text)
 
     def streams(self, symbol: str) -> frozenset[str]:
         return frozenset(f"{symbol.lower()}@{kind}" for kind in ("depth@100ms", "trade", "bookTicker"))
 
-    def levels(self, pairs: list[tuple[int, int]]) -> Levels:
-        return tuple((_price(price), _size(size)) for price, size in pairs)
+    def levels(self, symbol: str, pairs: list[tuple[int, int]]) -> Levels:
+        return _written(pairs)
 
     def stream_of(self, text: str) -> str | None:
         if text.startswith(WRAPPER):
@@ -127,6 +141,10 @@ def _known(stream: str, inner: str, data: dict[str, Any]) -> Frame | None:
         trade = SentTrade(str(data["t"]), data["p"], data["q"], taker, data["T"])
         return Frame(data["s"], "trade", stream, inner, trade=trade)
     return None
+
+
+def _written(pairs: Iterable[tuple[int, int]]) -> Levels:
+    return tuple((_price(price), _size(size)) for price, size in pairs)
 
 
 def _levels(pairs: list[list[str]]) -> Levels:

@@ -33,8 +33,8 @@ class System:
     programs: Programs
     simulator_url: str
 
-    def ledger(self) -> dict[str, Any]:
-        return ask(f"{self.simulator_url}/_sim/ledger")["exchanges"]["binance"]
+    def ledger(self, exchange: str = "binance") -> dict[str, Any]:
+        return ask(f"{self.simulator_url}/_sim/ledger")["exchanges"][exchange]
 
     def read(self, name: str, part: str | None = None) -> list[StoredRecord]:
         """A topic's records, by partition and offset."""
@@ -81,11 +81,13 @@ def system(
 ) -> Iterator[System]:
     """The programs of these names, and a simulator with these options."""
     port = free_port()
-    env = {**env, **simulated(["binance"], port), "LOG_FILE": "-"}
+    env = {"EXCHANGES": "binance", **env, "LOG_FILE": "-"}
+    exchanges = load_config(env).exchanges
+    env |= simulated(exchanges, port)
     config = load_config(env)
     apply_topics(config)
-    ours = [program for program in pipeline(["binance"]) if program.name in names]
-    table = on_free_ports([simulator(["binance"], port=port, options=options), *more, *ours])
+    ours = [program for program in pipeline(exchanges) if program.name in names]
+    table = on_free_ports([simulator(exchanges, port=port, options=options), *more, *ours])
     with Programs(folder, table, env=env) as programs:
         programs.wait_ready()
         yield System(config, programs, f"http://{HOST}:{port}")
@@ -128,14 +130,39 @@ def contents(records: Sequence[StoredRecord]) -> dict[Group, list[Content]]:
 
 
 def recomputed(running: System) -> dict[str, dict[Group, list[Content]]]:
-    """Topic -> what one undisturbed worker makes of the raw topic and the book topic that lie in Kafka."""
+    """Topic -> what one undisturbed worker makes of the raw topics and the book topic that lie in Kafka."""
     config, outputs = running.config, []
-    for partition, records in by_partition(running.messages("raw", "binance")).items():
-        outputs += NormalizeTask(config, "binance", partition).process(records)
+    for exchange in config.exchanges:
+        for partition, records in by_partition(running.messages("raw", exchange)).items():
+            outputs += NormalizeTask(config, exchange, partition).process(records)
     for partition, records in by_partition(running.messages("book")).items():
         assert partition < PARTITIONS
         outputs += AggregateTask(config, partition).process(records)
     return {name: contents([as_stored(one) for one in outputs if one.topic == name]) for name in DERIVED}
+
+
+def raw_rows(running: System) -> list[dict[str, Any]]:
+    """The raw topics' records as tests/reference takes them."""
+    rows = []
+    for exchange in running.config.exchanges:
+        for message in running.messages("raw", exchange):
+            headers = {name: value.decode() for name, value in message.headers()}
+            rows.append(
+                {
+                    "topic": message.topic(),
+                    "partition": message.partition(),
+                    "offset": message.offset(),
+                    "key": message.key(),
+                    "value": message.value(),
+                    "received_ns": int(headers["received_ns"]),
+                    "conn": headers["conn"],
+                    "seq": int(headers["seq"]),
+                    "kind": headers["kind"],
+                    "url": headers.get("url"),
+                    "symbol": headers.get("symbol"),
+                }
+            )
+    return rows
 
 
 def by_partition(messages: Sequence[Any]) -> dict[int, list[StoredRecord]]:

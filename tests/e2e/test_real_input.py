@@ -11,7 +11,7 @@ import pytest
 
 from COBY.codec import decode
 from COBY.text import decimal_text
-from tests.e2e.system import DERIVED, contents, recomputed, system, until
+from tests.e2e.system import DERIVED, contents, raw_rows, recomputed, system, until
 from tests.reference import compare, run
 from tests.reference.settings import Settings
 
@@ -138,26 +138,8 @@ def test_the_topics_hold_what_one_undisturbed_worker_makes_of_the_raw_topic(play
 
 
 def test_an_independent_computation_of_the_raw_topic_gives_the_same_records(played):
-    raw = []
-    for message in played.messages("raw", "binance"):
-        headers = {name: value.decode() for name, value in message.headers()}
-        raw.append(
-            {
-                "topic": message.topic(),
-                "partition": message.partition(),
-                "offset": message.offset(),
-                "key": message.key(),
-                "value": message.value(),
-                "received_ns": int(headers["received_ns"]),
-                "conn": headers["conn"],
-                "seq": int(headers["seq"]),
-                "kind": headers["kind"],
-                "url": headers.get("url"),
-                "symbol": headers.get("symbol"),
-            }
-        )
     settings = Settings(("binance",), ("BTCUSDT",), {"BTCUSDT": Decimal(10)}, update_frequency_us=50_000)
-    expected = run.compute(raw, settings)
+    expected = run.compute(raw_rows(played), settings)
     for name in run.TOPICS:
         actual = [compare.decode(name, record.value) for record in played.read(name)]
         assert len(actual) > 10, name

@@ -45,6 +45,37 @@ async def test_books_and_trades_of_a_seeded_market_equal_its_own_account(rate: i
             )
 
 
+async def test_the_book_of_any_earlier_sequence_number_can_be_asked_for() -> None:
+    async with serving(rate=100, seconds=4) as (_, reader), reader.listening(SEEDED):
+        book = Rebuilt(await reader.get("/binance/api/v3/depth?symbol=BTCUSDT&limit=5000"))
+        start = book.sequence
+        await reader.state("ended")
+        depths = reader.data("btcusdt@depth@100ms")
+        compared = 0
+        for number, data in enumerate(depths):
+            book.apply(data)
+            if number % 7 == 0:
+                then = await reader.get(f"/_sim/book?symbol=BTCUSDT&sequence={book.sequence}")
+                assert then["sequence"] == book.sequence
+                assert shown(then).within(book.covers) == book.within(book.covers)
+                compared += 1
+        assert compared == len(range(0, len(depths), 7)) >= 5
+        amid = await reader.get(f"/_sim/book?symbol=BTCUSDT&sequence={depths[9]['u'] - 1}")
+        assert amid["sequence"] == depths[8]["u"]
+        assert (await reader.get(f"/_sim/book?symbol=BTCUSDT&sequence={start}"))["sequence"] == start
+        for never, status, code in (
+            (str(book.sequence + 1), 409, "simulator.sequence_unknown"),
+            ("1", 409, "simulator.sequence_unknown"),
+            ("-1", 400, "simulator.sequence_invalid"),
+            ("many", 400, "simulator.sequence_invalid"),
+        ):
+            url = f"{reader.base}/_sim/book?symbol=BTCUSDT&sequence={never}"
+            async with reader.http.get(url) as answer:
+                told = await answer.json()
+                assert (answer.status, told["code"]) == (status, code)
+                assert status == 400 or told["sequence"] == book.sequence
+
+
 async def test_the_seeded_ticker_agrees_with_the_book_rebuilt_from_depth() -> None:
     async with serving(rate=100, seconds=3) as (_, reader), reader.listening([*SEEDED, "btcusdt@bookTicker"]):
         await asyncio.sleep(0.5)

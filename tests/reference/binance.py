@@ -8,12 +8,11 @@ from itertools import pairwise
 from urllib.parse import parse_qs, urlsplit
 
 from tests.reference.decimals import not_negative, positive
+from tests.reference.exchange import UNREADABLE, AnyBook, Levels, NotListed, Trade, whole
 
 BUFFERED_UPDATES = 10_000
 LIMITED_FROM_LEVELS = 1000
 INVALID_SYMBOL = -1121
-
-Levels = list[tuple[Decimal, Decimal]]
 
 
 @dataclass(frozen=True)
@@ -38,23 +37,9 @@ class Snapshot:
     limit: int | None
 
 
-@dataclass(frozen=True)
-class Trade:
-    """A trade; `side` is the taker's."""
-
-    symbol: str
-    trade_id: str
-    price: Decimal
-    size: Decimal
-    side: str
-    time_us: int
-
-
-@dataclass(frozen=True)
-class NotListed:
-    """The exchange does not have the symbol."""
-
-    symbol: str
+def exchange_symbol(symbol: str) -> str:
+    """BTCUSDT is BTCUSDT."""
+    return symbol
 
 
 def read(record: dict, symbols: dict[str, str]) -> list:
@@ -64,7 +49,7 @@ def read(record: dict, symbols: dict[str, str]) -> list:
         if record["kind"] == "http":
             return read_body(message, record, symbols)
         return read_frame(message, symbols)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+    except UNREADABLE:
         return []  # to the pipeline's dead letters: no trade, no change of a book
 
 
@@ -103,34 +88,33 @@ def read_levels(rows: list) -> Levels:
     return [(positive(row[0]), not_negative(row[1])) for row in rows]
 
 
-def whole(value: object) -> int:
-    """An integer of the wire."""
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"not an integer: {value!r}")
-    return value
-
-
 def time_us(value: int) -> int:
     """Milliseconds, or microseconds where the connection asked for those: by size, 10**14 ms is the year 5138."""
     return value if value >= 10**14 else value * 1000
 
 
-class Book:
-    """One connection's book of one symbol; `reason` is None while it is proven."""
+class Book(AnyBook):
+    """A book proven by the chain of update ids, begun by a REST snapshot."""
 
     def __init__(self) -> None:
-        self.bids: dict[Decimal, Decimal] = {}
-        self.asks: dict[Decimal, Decimal] = {}
-        self.last: int | None = None
-        self.reason: str | None = "never_connected"
+        super().__init__()
         self.covered_low: Decimal | None = None
         self.covered_high: Decimal | None = None
         self.updates: deque[Depth] = deque(maxlen=BUFFERED_UPDATES)
 
+    def take(self, item: object) -> None:
+        """One update, snapshot or refusal."""
+        if isinstance(item, Depth):
+            self.update(item)
+        elif isinstance(item, Snapshot):
+            self.restart(item)
+        else:
+            super().take(item)
+
     def update(self, depth: Depth) -> None:
         """Apply an update if it continues the book; it is kept in any case, for a snapshot still to come."""
         self.updates.append(depth)
-        if self.reason not in (None, "producer_lost", "stale") or depth.last <= self.last:
+        if not self.takes_updates or depth.last <= self.last:
             return
         if depth.first > self.last + 1:  # one that overlaps repeats absolute sizes: it continues the book
             self.reason = "sequence_gap"
@@ -139,13 +123,8 @@ class Book:
         self.reason = None
 
     def apply(self, depth: Depth) -> None:
-        """Sizes are absolute, 0 removes."""
-        for side, levels in ((self.bids, depth.bids), (self.asks, depth.asks)):
-            for price, size in levels:
-                if size == 0:
-                    side.pop(price, None)
-                else:
-                    side[price] = size
+        """The book after this update."""
+        self.change(depth.bids, depth.asks)
         self.last = depth.last
 
     def restart(self, snapshot: Snapshot) -> None:
@@ -158,19 +137,13 @@ class Book:
             return
         if any(after.first != before.last + 1 for before, after in pairwise(later)):
             return
-        self.bids = {price: size for price, size in snapshot.bids if size != 0}
-        self.asks = {price: size for price, size in snapshot.asks if size != 0}
+        self.replace(snapshot.bids, snapshot.asks)
         self.covered_low = min(dict(snapshot.bids)) if is_limited(snapshot.bids, snapshot.limit) else None
         self.covered_high = max(dict(snapshot.asks)) if is_limited(snapshot.asks, snapshot.limit) else None
         self.last = snapshot.last
         self.reason = None
         for depth in later:
             self.apply(depth)
-
-    def lose(self, reason: str) -> None:
-        """The book can't be proven any more; the first reason stays until it is proven again."""
-        if self.reason is None:
-            self.reason = reason
 
 
 def is_limited(levels: Levels, limit: int | None) -> bool:

@@ -27,7 +27,12 @@ def settings(**more: object) -> Settings:
 
 
 class Log:
-    """Records of one exchange's raw partition, in the order written. Times are seconds after START."""
+    """Records of one exchange's raw partition, in the order written. Times are seconds after START.
+
+    The frames here are Binance's; by_hand_pushed.py has logs with those of the others.
+    """
+
+    exchange = "binance"
 
     def __init__(self, conn: str = "a", symbol: str = "BTCUSDT") -> None:
         self.conn = conn
@@ -42,11 +47,12 @@ class Log:
     def marks(self, *seconds: float) -> None:
         """One mark each."""
         for second in seconds:
-            self.written.append(mark("binance", at_us(second) * 1000))
+            self.written.append(mark(self.exchange, at_us(second) * 1000))
 
     def event(self, second: float, name: str, **more: object) -> None:
         """An event of the producer."""
-        self.write(second, "event", {"event": name, "exchange": "binance", "slot": "binance-0", **more})
+        head = {"event": name, "exchange": self.exchange, "slot": f"{self.exchange}-0"}
+        self.write(second, "event", head | more)
 
     def depth(self, second: float, first: int, last: int, bids: list, asks: list) -> None:
         """A depthUpdate with update ids first … last."""
@@ -83,8 +89,8 @@ class Log:
         self.seqs[self.conn] = self.seqs.get(self.conn, 0) + 1
         self.written.append(
             {
-                "topic": "coby.raw.binance.v1",
-                "key": b"binance-0",
+                "topic": f"coby.raw.{self.exchange}.v1",
+                "key": f"{self.exchange}-0".encode(),
                 "value": value if isinstance(value, bytes) else json.dumps(value).encode(),
                 "received_ns": at_us(second) * 1000,
                 "conn": self.conn,

@@ -2,9 +2,9 @@
 
 import json
 
-from tests.reference import binance
+from tests.reference.exchange import AnyBook, Trade
+from tests.reference.exchanges import EXCHANGES
 
-READERS = {"binance": binance}
 LOST_NS = 2_000_000_000
 MOST_CONNECTIONS = 3
 
@@ -14,7 +14,7 @@ class Connection:
 
     def __init__(self, name: str, exchange: str, symbols: tuple[str, ...], now_ns: int) -> None:
         self.name = name
-        self.books = {symbol: READERS[exchange].Book() for symbol in symbols}
+        self.books = {symbol: EXCHANGES[exchange].Book() for symbol in symbols}
         self.last_record_ns = now_ns
         self.last_frame_ns = now_ns
 
@@ -78,11 +78,11 @@ class Slot:
             return []
         connection.last_frame_ns = now_ns
         trades = []
-        for item in READERS[self.exchange].read(record, symbols):
-            if isinstance(item, binance.Trade):
+        for item in EXCHANGES[self.exchange].read(record, symbols):
+            if isinstance(item, Trade):
                 trades.append(item)
             elif item.symbol in connection.books:
-                take_change(connection.books[item.symbol], item)
+                connection.books[item.symbol].take(item)
         return [trade for trade in trades if trade.symbol in self.symbols]
 
     def take_event(self, connection: Connection, record: dict) -> None:
@@ -113,21 +113,20 @@ class Slot:
                 book.lose("crossed")
             if book.reason is None:
                 return connection, None
-        if not self.connections:
-            return None, "never_connected"
-        return None, self.connections[-1].books[symbol].reason
+        return None, self.reason(symbol)
+
+    def proven(self, symbol: str) -> Connection | None:
+        """The connection whose book would be shown, unless it is found crossed."""
+        for connection in reversed(self.connections):
+            if connection.books[symbol].reason is None:
+                return connection
+        return None
+
+    def reason(self, symbol: str) -> str | None:
+        """What the newest connection's book is blind for."""
+        return self.connections[-1].books[symbol].reason if self.connections else "never_connected"
 
 
-def take_change(book: binance.Book, item: object) -> None:
-    """One update, snapshot or refusal for a book."""
-    if isinstance(item, binance.Depth):
-        book.update(item)
-    elif isinstance(item, binance.Snapshot):
-        book.restart(item)
-    else:
-        book.reason = "not_listed"
-
-
-def is_crossed(book: binance.Book) -> bool:
+def is_crossed(book: AnyBook) -> bool:
     """Choice: equal best prices are crossed too, no exchange leaves those standing."""
     return bool(book.bids and book.asks) and max(book.bids) >= min(book.asks)

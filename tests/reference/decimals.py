@@ -3,6 +3,7 @@
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 
 STEP = Decimal("0.00000001")
+BEYOND_TOPICS = 10**22  # decimal(30,8)
 # decimal(30,8) has 30 digits; 60 keep every sum and product here exact, and quotients far beyond the 8th decimal.
 CONTEXT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
@@ -54,10 +55,7 @@ def edge_at_or_above(price: Decimal, size: Decimal) -> Decimal:
 
 def positive(text: object) -> Decimal:
     """A price or traded size from the wire's text; ValueError unless it is a finite number above 0."""
-    value = not_negative(text)
-    if value == 0:
-        raise ValueError(f"not above 0: {text!r}")
-    return value
+    return above_zero(not_negative(text))
 
 
 def not_negative(text: object) -> Decimal:
@@ -68,6 +66,30 @@ def not_negative(text: object) -> Decimal:
         value = Decimal(text)
     except InvalidOperation:
         raise ValueError(f"not a number: {text!r}") from None
-    if not value.is_finite() or value < 0:
-        raise ValueError(f"out of range: {text!r}")
+    return zero_or_more(value)
+
+
+def positive_number(number: object) -> Decimal:
+    """The same as positive, for a number of JSON read by json.loads(…, parse_float=Decimal)."""
+    return above_zero(not_negative_number(number))
+
+
+def not_negative_number(number: object) -> Decimal:
+    """The same as not_negative, for a number of JSON: NaN and Infinity come as floats, true and false as bools."""
+    if isinstance(number, bool) or not isinstance(number, int | Decimal):
+        raise ValueError(f"not a number of JSON: {number!r}")
+    return zero_or_more(Decimal(number))
+
+
+def above_zero(value: Decimal) -> Decimal:
+    """The value; ValueError for 0."""
+    if value == 0:
+        raise ValueError(f"not above 0: {value}")
+    return value
+
+
+def zero_or_more(value: Decimal) -> Decimal:
+    """The value; ValueError where it is negative, not finite, or more than any topic can hold."""
+    if not value.is_finite() or not 0 <= value < BEYOND_TOPICS:
+        raise ValueError(f"out of range: {value}")
     return value

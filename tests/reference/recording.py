@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from decimal import Decimal
 from pathlib import Path
 
 KINDS = {"in": "ws", "http": "http"}
@@ -9,9 +10,12 @@ KINDS = {"in": "ws", "http": "http"}
 
 def raw_records(path: Path, exchange: str, step_ns: int = 500_000_000, marks_after: int = 6) -> list[dict]:
     """All frames with their own times, a mark at each grid point between them and `marks_after` more at the end."""
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8") as file:
+        rows = [json.loads(line, parse_float=Decimal) for line in file]
     rows = [row for row in rows if row.get("dir", "in") in KINDS]
+    for row in rows:
+        row["received_at_ns"] = received_ns(row)
     mark_ns = rows[0]["received_at_ns"] // step_ns * step_ns
     records = []
     for seq, row in enumerate(rows, start=1):
@@ -23,6 +27,11 @@ def raw_records(path: Path, exchange: str, step_ns: int = 500_000_000, marks_aft
         records.append(mark(exchange, mark_ns))
         mark_ns += step_ns
     return in_partition(records)
+
+
+def received_ns(row: dict) -> int:
+    """The row's time, which some recordings have in seconds only."""
+    return row["received_at_ns"] if "received_at_ns" in row else int(row["received_at"] * 1_000_000_000)
 
 
 def frame(exchange: str, row: dict, seq: int) -> dict:

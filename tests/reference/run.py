@@ -8,22 +8,24 @@ from tests.reference.merged import closed_ticks, consolidated, heatmap
 from tests.reference.partition import Partition
 from tests.reference.settings import Settings
 
+# Those computed to the last field; `gap` is computed beside them, but for its `detail`.
 TOPICS = ("trade", "book", "heatmap", "consolidated", "ohlcv")
 
 
 def compute(records: list[dict], settings: Settings) -> dict[str, list[dict]]:
     """Topic -> its records as dicts with the schema's field names, in order per symbol (and exchange).
 
-    records: dicts with topic, partition, offset, key, value, received_ns, conn, seq, kind, url, symbol, those of one
-    partition in its order; marks and events among them.
+    records: dicts with topic, partition, offset, key, value, received_ns, conn, seq, kind, url, symbol, of any number
+    of raw partitions, those of one partition in its order; marks and events among them.
     """
     with localcontext(CONTEXT):
         partitions = read_partitions(records, settings)
-        results = {name: [] for name in TOPICS}
+        results = {name: [] for name in (*TOPICS, "gap")}
         trades_of_ticks = {}
         for partition in partitions:
             results["trade"] += partition.trades
             results["book"] += partition.ticks
+            results["gap"] += partition.gaps.rows
             trades_of_ticks |= partition.trades_of_ticks
         for symbol in settings.symbols:
             aggregate(symbol, results, trades_of_ticks, settings)

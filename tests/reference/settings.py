@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from tests.reference.exchanges import EXCHANGES
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -10,7 +12,7 @@ class Settings:
 
     slots: exchange -> slot -> its symbols; an exchange that is not named has one slot `<exchange>-0` with all symbols.
     silence_seconds: exchange -> how long frames may be missing before `stale`; not named: any time.
-    exchange_symbols: (exchange, symbol) -> the exchange's name of it, where it is not the symbol itself.
+    exchange_symbols: (exchange, symbol) -> the exchange's name of it, where it is not the usual one.
     not_listed: (exchange, symbol) that are configured as not listed.
     """
 
@@ -39,7 +41,11 @@ class Settings:
 
     def symbols_by_exchange_symbol(self, exchange: str) -> dict[str, str]:
         """The exchange's name -> symbol."""
-        return {self.exchange_symbols.get((exchange, symbol), symbol): symbol for symbol in self.symbols}
+        found = {}
+        for symbol in self.symbols:
+            named = self.exchange_symbols.get((exchange, symbol))
+            found[named or EXCHANGES[exchange].exchange_symbol(symbol)] = symbol
+        return found
 
 
 def partition_of(key: bytes, count: int) -> int:

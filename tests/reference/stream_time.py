@@ -11,9 +11,14 @@ class StreamTime:
         self.step_ns = update_frequency_us * 1000
         self.now_ns: int | None = None
         self.newest_mark_ns: int | None = None
+        self.jumped_from_ns: int | None = None
 
     def advance(self, received_ns: int, is_mark: bool) -> list[int]:
-        """Take one record; returns the ticks T (microseconds) due before it, oldest first."""
+        """Take one record; returns the ticks T (microseconds) due before it, oldest first.
+
+        jumped_from_ns is where stream time was before this record, if it left out ticks, else None.
+        """
+        self.jumped_from_ns = None
         if self.now_ns is None:
             self.now_ns = received_ns
         before_ns = self.now_ns
@@ -33,5 +38,6 @@ class StreamTime:
         numbers = range(before_ns // self.step_ns + 1, now_ns // self.step_ns + 1)
         ticks = [number * self.step_ns // 1000 for number in numbers]
         if now_ns - before_ns > LONGEST_STEP_NS:
+            self.jumped_from_ns = before_ns
             return ticks[-1:]
         return ticks

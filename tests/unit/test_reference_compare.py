@@ -38,6 +38,19 @@ def test_what_the_reference_computes_fits_the_schema_and_comes_back_equal(name, 
     assert compare_topic(name, results[name], decoded) == []
 
 
+def test_a_gaps_words_are_not_compared_and_all_else_is():
+    log = Log()
+    log.marks(0)
+    log.snapshot(0.1, 1, [["98", "1"]], [["101", "3"]])
+    log.event(0.2, "disconnected")
+    log.marks(0.5)
+    (gap,) = compute(log.records(), settings())["gap"]
+    actual = decode("gap", written("gap", gap | {"detail": "closed by the exchange"}))
+    assert compare_topic("gap", [gap], [actual]) == []
+    assert compare_topic("gap", [gap], [actual | {"conn": "b"}]) != []
+    assert compare_topic("gap", [gap], [actual | {"until_time": gap["from_time"]}]) != []
+
+
 def test_decode_refuses_what_is_not_in_the_wire_format(results):
     value = written("trade", results["trade"][0])
     with pytest.raises(ValueError, match="wire format"):

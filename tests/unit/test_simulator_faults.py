@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from simulator.hub import Limits
 from tests.simulator_client import SEEDED, serving
 
 
@@ -78,8 +77,9 @@ async def test_a_wrong_fault_is_answered_with_its_code(body: dict[str, Any], cod
 
 
 async def test_a_client_that_does_not_read_is_cut_off_and_delays_nobody() -> None:
-    limits = Limits(unsent_bytes_max=100_000)
-    async with serving(rate=5000, seconds=4, limits=limits) as (server, reader), reader.listening(SEEDED):
+    limits = {"unsent_bytes_max": 100_000}
+    # More than the system itself keeps for a socket (4 MB), at some 160 bytes a frame.
+    async with serving(rate=10_000, seconds=4, limits=limits) as (server, reader), reader.listening(SEEDED):
         with sockets.create_connection(("127.0.0.1", server.port)) as deaf:
             deaf.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
             query = "/binance/stream?streams=" + "/".join(SEEDED)

@@ -1,5 +1,7 @@
 """The ledger counts what was sent, a trade once."""
 
+import msgspec
+
 from simulator.ledger import Ledger
 from simulator.wire import Frame, SentTrade
 
@@ -24,6 +26,14 @@ def test_a_frame_counts_for_each_connection_and_a_trade_once() -> None:
     log.of("BTCUSDT").add(trade(2, "0.00000001"), 1)
     totals = log.totals()["symbols"]["BTCUSDT"]
     assert (totals["frames_sent"], totals["trades"], totals["trade_size"]) == (4, 2, "0.10000001")
+
+
+def test_all_trades_of_a_message_are_counted() -> None:
+    log = ledger()
+    others = (SentTrade("2", "1.00", "0.2", "buy", 1), SentTrade("3", "1.00", "0.3", "sell", 1))
+    log.of("BTCUSDT").add(msgspec.structs.replace(trade(1, "0.1"), more_trades=others), 2)
+    totals = log.totals()["symbols"]["BTCUSDT"]
+    assert (totals["frames_sent"], totals["trades"], totals["trade_size"]) == (2, 3, "0.6")
 
 
 def test_what_nobody_asked_for_was_not_sent() -> None:

@@ -11,6 +11,9 @@ import aiohttp
 import pytest
 from websockets.asyncio.client import connect
 
+from simulator.errors import SimulatorError
+from simulator.options import Options
+
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "simulator", *arguments]
@@ -21,6 +24,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     ("arguments", "code"),
     [
         (["--rate", "0"], "simulator.option_invalid"),
+        (["--rate", "20001"], "simulator.option_invalid"),
+        (["--rate", "1", "--exchange", "binance", "--exchange", "kraken"], "simulator.option_invalid"),
         (["--symbols", "BTC/USDT"], "simulator.option_invalid"),
         (["--symbols", "BTCUSDT,BTCUSDT"], "simulator.option_invalid"),
         (["--speed", "2"], "simulator.option_invalid"),
@@ -34,6 +39,22 @@ def test_a_wrong_option_stops_it_with_one_line(arguments: list[str], code: str) 
     assert done.returncode == 2
     assert done.stderr.startswith(f"error {code}: ")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("rate", "shares"), [(20_000, [6_666, 6_667, 6_667]), (500, [166, 167, 167]), (3, [1, 1, 1])]
+)
+def test_the_rate_is_that_of_all_exchanges_together(rate: int, shares: list[int]) -> None:
+    options = Options(exchanges=("first", "second", "third"), rate=rate)
+    assert sorted(options.rates().values()) == shares
+    assert list(options.rates()) == ["first", "second", "third"]
+
+
+def test_only_limits_there_are_can_be_set() -> None:
+    with pytest.raises(SimulatorError) as refused:
+        Options(limits={"patience": 1}).check(frozenset({"binance"}))
+    assert refused.value.code == "simulator.option_invalid"
+    assert "connects_max" in refused.value.allowed
 
 
 def test_an_occupied_port_stops_it_with_one_line() -> None:

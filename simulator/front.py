@@ -1,0 +1,46 @@
+"""An exchange over HTTP: every path below `/<name>` is a WebSocket handshake or a REST question to its venue."""
+
+from aiohttp import web
+
+from simulator.hub import Hub, now_us
+from simulator.session import Session
+from simulator.venue import Answer, Venue
+
+
+class Front:
+    """Knows no paths: what is where is the venue's to say."""
+
+    def __init__(self, venue: Venue, hub: Hub) -> None:
+        self._venue, self._hub, self._session = venue, hub, Session(hub)
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.get(f"/{self._venue.name}{{path:(?:/.*)?}}", self._get)]
+
+    async def _get(self, request: web.Request) -> web.StreamResponse:
+        path = request.match_info["path"]
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._connect(request, path)
+        answer = self._venue.rest(path, request.query, now_us())
+        # Guesses at paths are not counted: there is no end to them.
+        if answer.status != 404:
+            self._hub.ledger.answer(path.rpartition("/")[2], answer.status, answer.symbol)
+        # A recording may be waiting for someone to fetch a book.
+        self._hub.changed.set()
+        return _response(answer)
+
+    async def _connect(self, request: web.Request, path: str) -> web.StreamResponse:
+        if not self._hub.may_connect():
+            return web.Response(status=429, text="Too many connection attempts")
+        peer = self._venue.connect(path, request.query, now_us())
+        if isinstance(peer, Answer):
+            return _response(peer)
+        return await self._session.serve(request, peer)
+
+
+def _response(answer: Answer) -> web.Response:
+    return web.Response(
+        text=answer.body,
+        status=answer.status,
+        headers=answer.headers,
+        content_type=answer.content_type,
+    )
