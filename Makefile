@@ -13,12 +13,12 @@ SETUP := $(VENV)/.setup
 LOCK = $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-# make demo FOR=60 · make test TESTS=word · make bench ARGS=…
+# make demo FOR=60 · make test TESTS=word · make bench sim-test ARGS=…
 FOR ?=
 TESTS ?=
 ARGS ?=
 
-.PHONY: help setup servers demo live test test-long check fmt lint types imports docs-test bench up down lock clean
+.PHONY: help setup servers demo live test test-long check fmt lint types imports docs-test bench sim-test up down lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -83,6 +83,9 @@ docs-test: setup ## every setting, command, table and topic is in the documents
 
 bench: setup ## measure side by side, into bench/results.json
 	$(PY) -m tests.bench $(ARGS)
+
+sim-test: setup ## 200 seeds of every simulated exchange, in memory: each book against the simulator's
+	$(PY) -m tests.sim $(ARGS)
 
 up: setup ## start Kafka, TimescaleDB and Redis alone; settings into .local/env
 	$(PY) -m deploy.local up

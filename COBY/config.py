@@ -149,12 +149,13 @@ class Config(Settings):
 def load_config(environ: Mapping[str, str] | None = None) -> Config:
     """The Config of an environment (None: the process's own).
 
-    Raises ConfigurationError `config.invalid` or `config.unknown_exchange`; with several problems at once one
-    error that lists each of them on a line (`problems`).
+    Exchanges in the folder EXCHANGES_PATH are imported, and from then on known to COBY.exchanges in this process.
+    Raises ConfigurationError `config.invalid`, `config.unknown_exchange`, `config.exchange_file` or
+    `config.exchange_taken`; with several problems at once one error that lists each of them on a line (`problems`).
     """
-    from COBY.exchanges import names  # here, so that importing settings imports no exchange
+    from COBY.exchanges import BUILT_IN, add  # here, so that importing settings imports no exchange
 
-    values, problems = read_environment(os.environ if environ is None else environ, names())
+    values, problems = read_environment(os.environ if environ is None else environ, BUILT_IN, add)
     loaded = Config(**values)
     problems += contradictions(loaded)
     problems += _without_bucket_size(loaded)

@@ -2,7 +2,7 @@
 in them, and settings that contradict each other. Collects every problem instead of stopping at the first.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,20 @@ PATTERNS = {
 }
 
 
-def read_environment(environ: Mapping[str, str], known: tuple[str, ...]) -> tuple[dict[str, Any], Problems]:
-    """The values of Settings by attribute name, and every problem; `known` are the exchanges there are."""
+def read_environment(
+    environ: Mapping[str, str], built_in: tuple[str, ...], add: Callable[[str, str], object]
+) -> tuple[dict[str, Any], Problems]:
+    """The values of Settings by attribute name, and every problem.
+
+    `built_in` are the exchanges there are anyway; those in the folder EXCHANGES_PATH are given to `add(folder, name)`,
+    which raises ConfigurationError for one that can't be used.
+    """
     rows = table()
     texts, problems = _with_files(environ, [row.name for row in rows.values()])
     by_name, wrong = validate_settings(rows.values(), texts)
     values = {attribute: by_name[row.name] for attribute, row in rows.items() if row.name in by_name}
     problems += wrong
+    known = tuple(sorted({*built_in, *own_exchanges(values.get("exchanges_path"), add, problems)}))
     problems += _unknown(values.get("exchanges", ()), known)
     return values | _patterned(environ, known, problems), problems
 
@@ -81,6 +88,23 @@ def _with_files(environ: Mapping[str, str], names: list[str]) -> tuple[dict[str,
             reason = getattr(error, "strerror", None) or "not UTF-8 text"
             problems.append(wrong_setting(f"{name}_FILE", path, f"the path of a readable file ({reason})"))
     return texts, problems
+
+
+def own_exchanges(path: str | None, add: Callable[[str, str], object], problems: Problems) -> list[str]:
+    """The names of the files in the folder, usable or not; hidden ones and those with _ in front are no exchanges."""
+    if path is None:
+        return []
+    folder = Path(path).resolve()
+    if not folder.is_dir():
+        problems.append(wrong_setting("EXCHANGES_PATH", path, "the path of a folder"))
+        return []
+    found = [file.stem for file in sorted(folder.glob("*.py")) if not file.name.startswith(("_", "."))]
+    for name in found:
+        try:
+            add(str(folder), name)
+        except ConfigurationError as problem:
+            problems.append(problem)
+    return found
 
 
 def _unknown(exchanges: tuple[str, ...], known: tuple[str, ...]) -> Iterator[ConfigurationError]:

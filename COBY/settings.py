@@ -35,6 +35,7 @@ _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _PREFIX = matching(r"[a-z0-9][a-z0-9-]{0,63}", "lower case letters, digits and -, not beginning with -")
 _PATH = Kind(str, "the path of a file")
+_FOLDER = Kind(str, "the path of a folder with one file per exchange")
 _LOG = Kind(str, "the path of a file, {program} in it becomes the program's name, or - for none")
 _EXCHANGES = Kind(WORDS.parse, "names of exchanges separated by commas, none twice")
 
@@ -99,7 +100,10 @@ class Settings:
     )
     topic_prefix: str = _setting("TOPIC_PREFIX", _PREFIX, "coby", "First part of every topic's name.")
 
-    exchanges: tuple[str, ...] = _setting("EXCHANGES", _EXCHANGES, "binance", "Exchanges to read.")
+    exchanges: tuple[str, ...] = _setting("EXCHANGES", _EXCHANGES, "binance,kraken,okx", "Exchanges to read.")
+    exchanges_path: str | None = _optional(
+        "EXCHANGES_PATH", _FOLDER, "Exchanges of one's own, beside those built in."
+    )
     symbols: tuple[str, ...] = _setting("SYMBOLS", SYMBOLS, "BTCUSDT,ETHUSDT", "Symbols to follow.")
 
     btc_bucket_size: float = _setting(

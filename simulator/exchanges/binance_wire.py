@@ -6,6 +6,7 @@ decimals, no spaces, `b`/`a` order ids gone from trades).
 
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -159,9 +160,12 @@ def _ms(time_us: int, offset_us: int) -> int:
     return (time_us + offset_us) // 1000
 
 
+# Whole books are written again and again: the same prices and sizes, for the most part.
+@lru_cache(maxsize=1 << 16)
 def _price(ticks: int) -> str:
     return f"{ticks // 100}.{ticks % 100:02d}000000"
 
 
+@lru_cache(maxsize=1 << 16)
 def _size(size: int) -> str:
     return f"{size // 100_000_000}.{size % 100_000_000:08d}"

@@ -199,7 +199,7 @@ def test_the_docs_name_the_codes_of_the_local_stack_and_the_simulator():
     stack, simulator = (code_words(part) for part in last.split("The simulator's, after `simulator.`:"))
     makefile = set(re.findall(r"error (\w+):", (ROOT / "Makefile").read_text()))
     assert stack == local_codes("deploy", "LocalError") | makefile
-    assert simulator == local_codes("simulator", "SimulatorError") | {"sequence_passed"}
+    assert simulator == local_codes("simulator", "SimulatorError") | {"sequence_unknown"}
 
 
 def test_the_docs_name_every_reason_of_blindness():
