@@ -20,6 +20,7 @@ class BookState(msgspec.Struct):
     time_us: int | None
     reason: str | None
     depth: int | None
+    filled: tuple[bool, bool]
 
 
 class Book:
@@ -67,7 +68,7 @@ class Book:
             self.asks.flush()
         if self.depth is not None:
             for side in (self.bids, self.asks):
-                side.edge = side.worst() if len(side.texts) >= self.depth else None
+                side.edge = side.worst() if side.filled else None
             self._meet()
 
     def crossed(self) -> bool:
@@ -107,6 +108,7 @@ class Book:
             self.time_us,
             self.reason,
             self.depth,
+            (self.bids.filled, self.asks.filled),
         )
 
     def load(self, state: BookState) -> None:
@@ -114,6 +116,7 @@ class Book:
         self.depth = state.depth
         self.bids.replace(state.bids, False, self.depth is not None)
         self.asks.replace(state.asks, False, self.depth is not None)
+        self.bids.filled, self.asks.filled = state.filled
         self.flush()
         self.bids.edge, self.asks.edge, self.ranges = state.bids_edge, state.asks_edge, state.ranges
         self._meet()

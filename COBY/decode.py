@@ -222,6 +222,8 @@ def _named(levels: Levels) -> dict[int, str]:
 
 def _levels(side: Side, count: int, sign: int, names: Mapping[int, str]) -> list[list[str]]:
     """The best levels held, in the exchange's own texts, also those beyond what a cut snapshot covered."""
+    if side.names is not None:
+        return [list(level) for level in side.best_texts(count)]
     levels = []
     for key in side.best_keys(count):
         name = names.get(sign * key) or decimal_text(sign * key)

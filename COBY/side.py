@@ -28,6 +28,7 @@ class Side:
         "dead",
         "edge",
         "far",
+        "filled",
         "names",
         "order",
         "pending",
@@ -55,6 +56,8 @@ class Side:
         self.buckets: dict[int, int] = {}
         self.names: dict[int, str] | None = {} if windowed else None
         """The text of each price in ``order``; old prices may linger."""
+        self.filled = False
+        """Whether a windowed side has held its full number of levels: then what lies beyond its worst is unknown."""
         self.edge: int | None = (
             min(self._sign * PRICES[price] for price, _ in levels) if limited and levels else None
         )
@@ -124,21 +127,20 @@ class Side:
     def best_texts(self, count: int) -> list[tuple[str, str]]:
         """The best ``count`` levels of a windowed side in the exchange's texts, best first (flushed)."""
         assert self.names is not None
-        found = []
-        for key in self.best_keys(count):
-            price = self.names[key]
-            size = self.texts.get(price)
-            if size is None or SIZES[size] != self.sizes[key]:
-                break  # prices finer than 1e-8 share a key
-            found.append((price, size))
-        return found if len(found) == min(count, len(self.texts)) else self._ranked()[:count]
+        # Else prices finer than 1e-8 share a key, or a size rounds to zero: then keys don't tell the levels.
+        if len(self.sizes) == len(self.texts):
+            prices = [self.names[key] for key in self.best_keys(count)]
+            if all(price in self.texts for price in prices):
+                return [(price, self.texts[price]) for price in prices]
+        return self._ranked()[:count]
 
     def trim(self, depth: int) -> None:
         """Drop what a windowed side holds beyond the best ``depth`` levels."""
-        if len(self.texts) + len(self.pending) <= depth:
+        if len(self.texts) + len(self.pending) < depth:
             return
         self.flush()
         excess = len(self.texts) - depth
+        self.filled = self.filled or excess >= 0
         if excess > 0:
             self.pending = dict.fromkeys(self._worst(excess), "0")
             self.flush()

@@ -70,7 +70,8 @@ SIZES = Units("size", 0, 22)
 class Fixed(dict[bytes, str]):
     """The bytes of a JSON number -> its decimal text with a fixed number of decimals, so that a value has one text.
 
-    Checked by ``units`` when first asked for. Decimals beyond ``places`` are kept: nothing is rounded here.
+    Checked by ``units`` when first asked for. Decimals beyond ``places`` are kept unless they are zeros: nothing is
+    rounded here.
     A memo of a pure function, as `Units`.
     """
 
@@ -83,8 +84,10 @@ class Fixed(dict[bytes, str]):
     def __missing__(self, number: bytes) -> str:
         raw = number.decode("ascii", "replace")
         self._units[raw]  # NumberError for what is no number, or out of range
-        value = Decimal(raw)
-        text = f"{value:f}" if places_of(number) > self._places else f"{value:.{self._places}f}"
+        whole, _, part = f"{Decimal(raw):f}".partition(".")
+        part = part.rstrip("0").ljust(self._places, "0")
+        text = f"{whole}.{part}" if part else whole
+        self._units[text]  # without its exponent it may have become too long
         if len(self) >= _MEMORY:
             self.clear()
         self[number] = text
@@ -122,6 +125,7 @@ class Plain(dict[str, str]):
         if "." in text or "e" in text.lower():
             plain = f"{Decimal(text):f}"
             plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
+            PRICES[plain]  # without its exponent it may have become too long
         if len(self) >= _MEMORY:
             self.clear()
         self[text] = plain

@@ -9,7 +9,10 @@ PARTITIONS = 12
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 """On brokers, topics and clients: one exchange's snapshots are megabytes, Kafka's default of 1 MiB refuses them."""
 
-HOUR_MS = 3_600_000
+STAGES = ("normalize", "aggregate")
+
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 FOREVER = -1
 
@@ -81,6 +84,32 @@ TOPICS: dict[str, Topic] = {
         Topic(
             "settings", "settings", "hash", "settings", 1, FOREVER, "compact", "settings that shape results"
         ),
+        *(
+            Topic(
+                f"state.{stage}",
+                f"state.{stage}",
+                "task and number mod 4",
+                None,
+                PARTITIONS,
+                FOREVER,
+                "compact",
+                f"recovery snapshots of {stage}",
+            )
+            for stage in STAGES
+        ),
+        *(
+            Topic(
+                f"checkpoint.{stage}",
+                f"checkpoint.{stage}",
+                "task and number mod 4",
+                None,
+                PARTITIONS,
+                7 * DAY_MS,
+                "delete",
+                f"hourly snapshots of {stage}",
+            )
+            for stage in STAGES
+        ),
         Topic(
             "dlq", "dlq", "original key", None, PARTITIONS, 30 * DAY_MS, "delete", "what could not be used"
         ),
@@ -111,6 +140,8 @@ def topic_config(row: Topic) -> dict[str, str]:
     }
     if row.cleanup == "compact":
         config |= {"segment.bytes": str(16 * 1024 * 1024), "min.cleanable.dirty.ratio": "0.1"}
+        # What is read at each start is to be short: rolled and cleaned soon also where little is written.
+        config |= {"segment.ms": str(10 * MINUTE_MS), "max.compaction.lag.ms": str(20 * MINUTE_MS)}
     if row.name == "raw":
         config["retention.bytes"] = str(8 * 1024**3)
     return config

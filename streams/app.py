@@ -17,8 +17,9 @@ from mode.supervisors import CrashingSupervisor
 from COBY.config import Config
 from COBY.stage import Task
 from COBY.topics import topic_name
+from streams.saving import Source
 from streams.transport import Positions, Transport
-from streams.worker import Source, Worker
+from streams.worker import Worker
 
 NORMALIZE, AGGREGATE, ALL = "normalize", "aggregate", "all"
 STAGES = (NORMALIZE, AGGREGATE, ALL)

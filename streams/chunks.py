@@ -121,10 +121,6 @@ class Ledger:
         """The offset after the acked prefix; None while nothing is acked."""
         return self._ends.get(tp)
 
-    def partitions(self) -> list[TP]:
-        """Those with an acked prefix."""
-        return list(self._ends)
-
     def clear(self) -> None:
         """Forget everything."""
         self._open.clear()

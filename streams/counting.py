@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from COBY.runtime.metrics import BLIND, LIVE, Metrics
-from streams.worker import Reader
+from streams.saving import Reader
 
 Key = tuple[str, ...]
 

@@ -25,11 +25,12 @@ class Batch:
     by a gapless producer, so they are delivered when it is (or the producer has failed as a whole, and tells it).
     """
 
-    __slots__ = ("_done", "_left")
+    __slots__ = ("_done", "_left", "delivered_all")
 
     def __init__(self, left: int, done: Done) -> None:
         self._left = left
         self._done = done
+        self.delivered_all = asyncio.Event()
 
     def delivered(self, error: Any, _message: Any) -> None:
         """Called for each last output; an error ends the process and never counts (GaplessProducer tells it)."""
@@ -37,6 +38,7 @@ class Batch:
             self._left -= 1
             if not self._left:
                 self._done()
+                self.delivered_all.set()
 
 
 class Outbox:
@@ -48,6 +50,7 @@ class Outbox:
         self._metrics = metrics
         self._topics = {name: topic_name(prefix, name) for name in TOPICS if name != "raw"}
         self._open: Counter[str] = Counter()
+        self._batches: set[Batch] = set()
 
     @property
     def open_batches(self) -> int:
@@ -66,7 +69,8 @@ class Outbox:
         self._open[stage] += 1
         last = {(output.topic, output.key): place for place, output in enumerate(outputs)}
         asked = set(last.values())
-        batch = Batch(len(asked), lambda: self._close(stage, done))
+        batch = Batch(len(asked), lambda: self._close(stage, batch, done))
+        self._batches.add(batch)
         for place, output in enumerate(outputs):
             on_delivery = batch.delivered if place in asked else None
             while not self._offer(
@@ -85,14 +89,20 @@ class Outbox:
             await asyncio.sleep(POLL_SECONDS)
         raise failures[0]
 
+    async def settled(self) -> None:
+        """Wait until every batch that is open now is confirmed; `serve` has to run."""
+        for batch in list(self._batches):
+            await batch.delivered_all.wait()
+
     async def drain(self) -> None:
         """Wait until every batch is confirmed."""
         while self.open_batches:
             self._producer.poll(0)
             await asyncio.sleep(POLL_SECONDS)
 
-    def _close(self, stage: str, done: Done) -> None:
+    def _close(self, stage: str, batch: Batch, done: Done) -> None:
         self._open[stage] -= 1
+        self._batches.discard(batch)
         done()
 
     def _offer(self, output: Output, on_delivery: Delivered | None) -> bool:

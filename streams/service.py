@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import NoReturn
 
 from COBY.codec import encode
@@ -31,6 +32,8 @@ from streams.app import (
 )
 from streams.counting import count
 from streams.outbox import Outbox
+from streams.saving import KafkaSaver
+from streams.snapshots import SnapshotStore
 from streams.worker import Worker
 
 GC_THRESHOLDS = (50_000, 50, 50)
@@ -76,11 +79,13 @@ async def run(cfg: Config, stop: asyncio.Event, factories: Factories, stage: str
     producer = make_producer(cfg, failures.append, client_id="coby-streams")
     _tell_settings(cfg, producer)
     outbox = Outbox(cfg.topic_prefix, producer, shown)
-    worker = Worker(read, outbox, shown)
+    tell_settings = partial(_tell_settings, cfg, producer)
+    saver = KafkaSaver(SnapshotStore(cfg, producer), outbox, shown, cfg.settings_hash, tell_settings)
+    worker = Worker(read, outbox, shown, saver)
     app = make_app(cfg, worker, list(read))
     health = serve_health(cfg.metrics_port, {"assignment": lambda: _assignment(worker)})
     try:
-        await _serve(app, worker, outbox, shown, stop, failures)
+        await _serve(app, worker, outbox, shown, stop, failures, cfg.snapshot_interval)
     finally:
         worker.stop()
         await _stop(app)
@@ -89,19 +94,31 @@ async def run(cfg: Config, stop: asyncio.Event, factories: Factories, stage: str
             health.close()
 
 
-def _tell_settings(cfg: Config, producer: GaplessProducer) -> None:
-    """The text behind the hash in every derived record's header ``settings`` (Recovery 1); the topic is compacted."""
-    key = cfg.settings_hash
-    value = encode(Settings(key, cfg.shaping_settings()))
+def _tell_settings(
+    cfg: Config, producer: GaplessProducer, source: str | None = None, next_offset: int | None = None
+) -> None:
+    """The text behind the hash in every derived record's header ``settings`` (Recovery 1); the topic is compacted.
+
+    With ``source``: the task took them up, from ``next_offset`` on.
+    """
+    value = encode(Settings(cfg.settings_hash, cfg.shaping_settings(), source, next_offset))
+    key = cfg.settings_hash if source is None else f"{source}@{next_offset}"
     producer.produce(topic_name(cfg.topic_prefix, "settings"), value, key.encode())
 
 
 async def _serve(
-    app: App, worker: Worker, outbox: Outbox, shown: Metrics, stop: asyncio.Event, failures: list[BrokerError]
+    app: App,
+    worker: Worker,
+    outbox: Outbox,
+    shown: Metrics,
+    stop: asyncio.Event,
+    failures: list[BrokerError],
+    snapshot_seconds: float,
 ) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(outbox.serve(failures)),
+            group.create_task(worker.save_every(snapshot_seconds)),
             group.create_task(_count(worker, outbox, shown)),
             group.create_task(_until_failed(worker)),
             group.create_task(_until_crashed(app)),
@@ -124,11 +141,12 @@ async def _until_crashed(app: App) -> None:
 
 
 async def _drain(app: App, worker: Worker, outbox: Outbox) -> None:
-    """Take nothing more, see every output delivered, so that all that was processed is acked, and commit."""
+    """Take nothing more, see every output delivered, save every task, and commit as far."""
     worker.stop()
     try:
         async with asyncio.timeout(DRAIN_SECONDS):
             await outbox.drain()
+            await worker.save()
             if worker.ready:
                 await app.consumer.commit()
     except TimeoutError:

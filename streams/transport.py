@@ -38,6 +38,12 @@ class Positions(Protocol):
     def keep(self, assigned: set[TP]) -> None:
         """Only these partitions are ours from now on."""
 
+    def saved_offset(self, tp: TP) -> int | None:
+        """How far the partition's task is saved: no more is committed."""
+
+    async def save(self) -> None:
+        """Our partitions are about to be given away: save their tasks."""
+
     async def start_offsets(self, bounds: Mapping[TP, tuple[int, int]]) -> dict[TP, int]:
         """Our partitions -> (oldest offset, end offset); gives for each the offset to read from."""
 
@@ -202,11 +208,13 @@ class Consumer(driver.Consumer):
             return True
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
-        return (tp for tp in self._ledger.partitions() if not topics or tp in topics or tp.topic in topics)
+        """All of ours: also one on which nothing has come since it was taken over has an offset to be shown."""
+        return (tp for tp in self.assignment() if not topics or tp in topics or tp.topic in topics)
 
     def _new_offset(self, tp: TP) -> int | None:
-        """The end of the acked prefix of delivered chunks."""
-        return self._ledger.end(tp)
+        """The end of the acked prefix of delivered chunks, as far as a snapshot covers it."""
+        acked, saved = self._ledger.end(tp), self._positions.saved_offset(tp)
+        return saved if acked is None or saved is None else min(acked, saved)
 
     def _should_commit(self, tp: TP, offset: int) -> bool:
         return self._confirmed.get(tp) != offset
@@ -223,7 +231,8 @@ class Consumer(driver.Consumer):
     # --- positions -------------------------------------------------------------------------------------------------
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Forget what is in flight, then as Faust."""
+        """Save the tasks, forget what is in flight, then as Faust."""
+        await self._positions.save()
         self._forget()
         await super().on_partitions_revoked(revoked)
 

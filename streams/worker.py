@@ -7,76 +7,49 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from faust.types import TP, EventT
 
 from COBY.runtime.metrics import Metrics
-from COBY.stage import Output, Task
+from COBY.stage import Output
 from COBY.utils.exceptions import BrokerError
 from COBY.utils.logging import get_logger
 from streams.chunks import Chunk, Records
 from streams.outbox import Outbox
+from streams.saving import Reader, Saver, Source
 
 if TYPE_CHECKING:
     from streams.transport import Consumer
 
+SAVE_SECONDS = 10.0
+"""Longer than this nobody waits for a snapshot: not a rebalance, not the end."""
+
 log = get_logger(__name__)
-
-
-class Source(NamedTuple):
-    """What reads one topic: its stage, its exchange (None: all) and the task of each partition."""
-
-    stage: str
-    exchange: str | None
-    make_task: Callable[[int], Task]
 
 
 class TaskFailedError(Exception):
     """A task raised: a bug. The process has to end, and the chunk stays unacked."""
 
 
-@dataclass
-class Reader:
-    """A task and where it stands."""
-
-    source: Source
-    task: Task
-    next_offset: int
-    """Of the next record it takes; the task's own, or where reading starts."""
-    oldest: int
-    """The partition's oldest offset when reading started: a hole up to it is retention."""
-    counted: dict[tuple[str, ...], int] = field(default_factory=dict)
-    """What `counters` has taken over of the task's totals."""
-
-
 class Worker:
     """All tasks of this process. `failed` ends with the error that must end the process."""
 
-    def __init__(self, sources: Mapping[str, Source], outbox: Outbox, metrics: Metrics) -> None:
-        """``sources`` by full topic name."""
+    def __init__(self, sources: Mapping[str, Source], outbox: Outbox, metrics: Metrics, saver: Saver) -> None:
+        """``sources`` by full topic name; ``saver``: where tasks come from and are saved."""
         self.readers: dict[TP, Reader] = {}
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ready = False
         self._sources = sources
         self._outbox = outbox
         self._metrics = metrics
+        self._saver = saver
+        self._saving = asyncio.Lock()
         self._holes: dict[TP, tuple[int, int]] = {}
         self._stopping = False
 
     # --- positions -------------------------------------------------------------------------------------------------
-
-    async def start_offset(self, topic: str, partition: int) -> int | None:
-        """Make the partition's task and say at which offset it begins; None: the oldest.
-
-        The hook for recovery snapshots: a task loaded with one says its own ``next_offset``.
-        """
-        source = self._sources[topic]
-        task = source.make_task(partition)
-        self.readers[TP(topic, partition)] = Reader(source, task, task.next_offset or 0, 0)
-        return task.next_offset
 
     def keep(self, assigned: set[TP]) -> None:
         """Drop the tasks of partitions that went to another worker, which has them from now on."""
@@ -87,21 +60,38 @@ class Worker:
 
     async def start_offsets(self, bounds: Mapping[TP, tuple[int, int]]) -> dict[TP, int]:
         """Where to read on, for every partition of ours; see transport.Positions."""
-        return {tp: await self._start(tp, *bounds[tp]) for tp in sorted(bounds)}
+        for tp, (oldest, end) in bounds.items():
+            if (reader := self.readers.get(tp)) is None:
+                continue
+            if reader.next_offset > end:
+                log.error("topic_made_anew", **_where(tp), next=reader.next_offset, end=end)
+                self.drop(tp)
+            reader.oldest = oldest
+        missing = {tp: self._sources[tp.topic] for tp in sorted(bounds) if tp not in self.readers}
+        if missing:
+            self.readers |= await self._saver.restore(missing, bounds)
+        return {tp: max(oldest, self.readers[tp].next_offset) for tp, (oldest, _) in bounds.items()}
 
-    async def _start(self, tp: TP, oldest: int, end: int) -> int:
+    def saved_offset(self, tp: TP) -> int | None:
+        """See transport.Positions."""
         reader = self.readers.get(tp)
-        if reader is not None and reader.next_offset > end:
-            log.error("topic_made_anew", **_where(tp), next=reader.next_offset, end=end)
-            self.drop(tp)
-            reader = None
-        if reader is None:
-            start = await self.start_offset(*tp)
-            reader = self.readers[tp]
-            reader.next_offset = oldest if start is None else start
-        reader.oldest = oldest
-        # What retention took is not there to seek to; the task is told by the offsets it then sees.
-        return max(oldest, reader.next_offset)
+        return None if reader is None else reader.saved
+
+    async def save(self) -> None:
+        """Save every task that has gone on, one after the other; for want of time the rest is left to the next time."""
+        try:
+            async with asyncio.timeout(SAVE_SECONDS), self._saving:
+                for tp, reader in list(self.readers.items()):
+                    if not self.failed.done():  # a task that raised is in no state to be kept
+                        await self._saver.save(tp, reader)
+        except TimeoutError:
+            log.warning("not_saved", seconds=SAVE_SECONDS)
+
+    async def save_every(self, seconds: float) -> None:
+        """Save again and again."""
+        while True:
+            await asyncio.sleep(seconds)
+            await self.save()
 
     def drop(self, tp: TP) -> None:
         """Forget a task; the next `start_offsets` makes it anew."""

@@ -44,6 +44,7 @@ from COBY.text import fixed_prices, fixed_sizes, is_zero, places_of
 from COBY.utils.intervals import clamp_us, to_us
 
 DEPTH = 1000
+DEPTHS = (10, 25, 100, 500, 1000)
 CHECKSUM_LEVELS = 10
 CHANNELS = ("book", "trade")
 REQUESTS: dict[object, str] = {1: "instrument", 2: "book", 3: "trade"}
@@ -55,7 +56,8 @@ UNSUPPORTED = "Currency pair not supported"
 
 Data = TypeVar("Data")
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
-Places = Annotated[int, msgspec.Meta(ge=0, le=30)]
+MAX_PLACES = 30
+Places = Annotated[int, msgspec.Meta(ge=0, le=MAX_PLACES)]
 
 
 class Level(msgspec.Struct, gc=False):
@@ -97,7 +99,7 @@ class Pair(msgspec.Struct, gc=False):
 class Pairs(msgspec.Struct):
     """The data of ``instrument``."""
 
-    pairs: list[Pair] = []
+    pairs: list[msgspec.Raw] = []
 
 
 class Status(msgspec.Struct):
@@ -141,6 +143,7 @@ class Precision(msgspec.Struct):
 _books = msgspec.json.Decoder(Frame[list[BookData]])
 _trades = msgspec.json.Decoder(Frame[list[TradeData]])
 _instruments = msgspec.json.Decoder(Frame[Pairs])
+_pair = msgspec.json.Decoder(Pair)
 _statuses = msgspec.json.Decoder(Frame[list[Status]])
 _reply = msgspec.json.Decoder(Reply)
 READ = ("book", "trade", "instrument", "status")
@@ -162,7 +165,7 @@ class KrakenDecoder(ChainedDecoder[SocketChain]):
             channel = _heads.get(frame[: frame.find(b",") + 1])
             return self._read(channel, frame) if channel else self._other(frame)
         except (*UNREADABLE, ValueError) as error:
-            return [Rejected.of(error)]
+            return [Rejected.of(error), *self._missing(frame)]
 
     def save(self) -> object:
         precisions = {name: msgspec.to_builtins(one) for name, one in sorted(self._precisions.items())}
@@ -187,9 +190,7 @@ class KrakenDecoder(ChainedDecoder[SocketChain]):
             trades = _trades.decode(frame)
             return [self._trade(trades.type == "snapshot", data) for data in trades.data]
         if channel == "instrument":
-            return [
-                event for pair in _instruments.decode(frame).data.pairs for event in self._instrument(pair)
-            ]
+            return [event for pair in _instruments.decode(frame).data.pairs for event in self._pair(pair)]
         return [Notice(status.system, "") for status in _statuses.decode(frame).data]
 
     def _other(self, frame: bytes) -> list[AnyEvent]:
@@ -199,15 +200,23 @@ class KrakenDecoder(ChainedDecoder[SocketChain]):
         reply = _reply.decode(frame)
         if reply.channel in READ:
             return self._read(str(reply.channel), frame)
-        symbol = self._name(str(reply.of_result("symbol")))
+        pair = reply.of_result("symbol")
+        symbol = self._name(pair) if isinstance(pair, str) else None
         if reply.success is not True or reply.of_result("channel") != "book" or symbol is None:
             return []
         if reply.method == "unsubscribe":
             return self._chain(symbol).lost("unsubscribed")
         depth = reply.of_result("depth")
-        if reply.method == "subscribe" and isinstance(depth, int) and depth > 0:
+        if reply.method == "subscribe" and isinstance(depth, int) and depth in DEPTHS:
             self._precision(symbol).depth = depth
         return []
+
+    def _pair(self, raw: msgspec.Raw) -> list[AnyEvent]:
+        """One pair of many, so that a broken one of somebody else's spoils nothing."""
+        try:
+            return self._instrument(_pair.decode(raw))
+        except UNREADABLE as error:
+            return [Rejected.of(error)] if any(name.encode() in bytes(raw) for name in self._symbols) else []
 
     def _instrument(self, pair: Pair) -> list[AnyEvent]:
         symbol = self._name(pair.symbol)
@@ -220,12 +229,26 @@ class KrakenDecoder(ChainedDecoder[SocketChain]):
         # The book's texts were made with other precisions: one price could stand in it twice.
         return [] if same or symbol not in self.met() else self._chain(symbol).lost("other precisions")
 
+    def _missing(self, frame: bytes) -> list[AnyEvent]:
+        """Lost, of all books that an unreadable frame may have been an update of: no number would tell it later."""
+        if b'"book"' not in frame:
+            return []
+        served = self.met().intersection(self._symbols.values()) if self._symbols else self.met()
+        return [event for symbol in sorted(served) for event in self._chain(symbol).lost("an unusable frame")]
+
     def _book(self, kind: str, data: BookData) -> list[AnyEvent]:
         symbol = self._name(data.symbol)
         if symbol is None:
             return [Rejected.unknown(data.symbol)]
-        if kind not in ("snapshot", "update"):
-            return [Rejected("frame.shape", f"type {kind!r}", symbol)]
+        try:
+            if kind in ("snapshot", "update"):
+                return self._proven(symbol, kind, data)
+            rejected = Rejected("frame.shape", f"type {kind!r}", symbol)
+        except ValueError as error:
+            rejected = Rejected("frame.number", str(error), symbol)
+        return [rejected, *self._chain(symbol).lost("an unusable update")]
+
+    def _proven(self, symbol: str, kind: str, data: BookData) -> list[AnyEvent]:
         precision = self._precision(symbol)
         if not precision.told:
             self._look(precision, data)
@@ -244,8 +267,8 @@ class KrakenDecoder(ChainedDecoder[SocketChain]):
         """The most decimals seen so far. If they rise within a book, its checksum fails and the next one is right."""
         for levels in (data.bids, data.asks):
             for level in levels:
-                precision.price = max(precision.price, places_of(bytes(level.price)))
-                precision.size = max(precision.size, places_of(bytes(level.qty)))
+                precision.price = max(precision.price, min(places_of(bytes(level.price)), MAX_PLACES))
+                precision.size = max(precision.size, min(places_of(bytes(level.qty)), MAX_PLACES))
 
     def _trade(self, history: bool, data: TradeData) -> AnyEvent:
         symbol = self._name(data.symbol)
@@ -253,8 +276,11 @@ class KrakenDecoder(ChainedDecoder[SocketChain]):
             return Rejected.unknown(data.symbol)
         if data.side not in ("buy", "sell"):
             return Rejected("frame.shape", f"side {data.side!r}", symbol)
-        precision = self._precision(symbol)
-        price, size = fixed_prices(precision.price)[bytes(data.price)], fixed_sizes(0)[bytes(data.qty)]
+        try:
+            price = fixed_prices(self._precision(symbol).price)[bytes(data.price)]
+            size = fixed_sizes(0)[bytes(data.qty)]
+        except ValueError as error:
+            return Rejected("frame.number", str(error), symbol)
         if is_zero(size):
             return Rejected.empty_trade(size, symbol)
         time_us = clamp_us(to_us(data.timestamp))
@@ -335,7 +361,8 @@ class KrakenSession:
 
     def _refused(self, reply: Reply, name: str, now: float) -> list[Command]:
         """Refusals name their pair; without one the request as a whole is meant."""
-        error, channel = str(reply.error), REQUESTS.get(reply.req_id)
+        error = str(reply.error)
+        channel = REQUESTS.get(reply.req_id) if isinstance(reply.req_id, int) else None
         if name not in self._symbols:
             return [Refused(None, error)] if reply.symbol is None and channel != "instrument" else []
         if reply.method == "unsubscribe":  # it was not subscribed: then it can be now

@@ -156,7 +156,8 @@ class OkxDecoder(ChainedDecoder[SocketChain]):
                 )
             else:
                 delta = Delta(symbol, bids, asks, None, data.seqId, time_us, checksum)
-                events += chain.delta(delta, data.prevSeqId)
+                unproven = data.seqId is None and checksum is None
+                events += chain.lost("nothing proves it") if unproven else chain.delta(delta, data.prevSeqId)
         return events
 
     def _trade(self, data: TradeData) -> AnyEvent:
@@ -165,9 +166,14 @@ class OkxDecoder(ChainedDecoder[SocketChain]):
             return Rejected.unknown(data.instId)
         if data.side not in ("buy", "sell"):
             return Rejected("frame.shape", f"side {data.side!r}", symbol)
-        if not SIZES[data.sz] and is_zero(data.sz):
+        try:
+            price, time_us = PLAIN_PRICES[data.px], _time_us(data.ts)
+            SIZES[data.sz]
+        except ValueError as error:
+            return Rejected("frame.number", str(error), symbol)
+        if is_zero(data.sz):
             return Rejected.empty_trade(data.sz, symbol)
-        return Trade(symbol, PLAIN_PRICES[data.px], data.sz, data.side, data.tradeId, _time_us(data.ts))
+        return Trade(symbol, price, data.sz, data.side, data.tradeId, time_us)
 
     def _other_frame(self, frame: bytes) -> list[AnyEvent]:
         """Other spellings of our channels, acknowledgements, notices, channels that are not ours."""

@@ -30,6 +30,13 @@ class Metrics:
             buckets=BATCH_BUCKETS,
             registry=registry,
         )
+        self.snapshot_seconds = Histogram(
+            "coby_snapshot_seconds",
+            "Seconds a task stood still for its snapshot.",
+            ["stage"],
+            buckets=BATCH_BUCKETS,
+            registry=registry,
+        )
         self.gaps = self._counter("gaps", "Gaps found.", "exchange", "symbol", "reason")
         self.rejected = self._counter("rejected", "Frames or values that can't be used.", "exchange", "code")
         self.dead_letters = self._counter(
@@ -61,6 +68,7 @@ class Metrics:
         self.retries.labels(stage)
         self.buffered.labels(stage).set(0)
         self.batch_seconds.labels(stage)
+        self.snapshot_seconds.labels(stage)
         for topic in topics:
             self.outputs.labels(stage, topic)
 

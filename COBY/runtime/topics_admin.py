@@ -49,8 +49,10 @@ class Difference(NamedTuple):
 
 
 def wanted_config(row: Topic, cfg: Config) -> dict[str, str]:
-    """Kafka's settings of a topic: the table's, with the retention of raw topics from the settings."""
+    """Kafka's settings of a topic: the table's, with the retention of raw topics and checkpoints from the settings."""
     config = topic_config(row)
+    if row.name.startswith("checkpoint."):
+        config["retention.ms"] = str(cfg.retention_raw * 1000 or -1)
     if row.name == "raw":
         config["retention.ms"] = str(cfg.retention_raw * 1000 or -1)
         config["retention.bytes"] = str(cfg.retention_raw_bytes)

@@ -7,6 +7,8 @@
     │     config.invalid            a value outside what is allowed, or settings that contradict each other
     │     config.unknown_exchange   an exchange no file in COBY/exchanges is named after
     │     config.unknown_symbol     a symbol that is not configured
+    │     config.unknown_quote      a symbol that can't be split in two parts
+    │     config.exchange_file  config.exchange_taken   a file of EXCHANGES_PATH
     │     log.unwritable            the log's file or folder can't be written
     ├── ValidationError         the caller's or the data's: a value
     │     model.invalid             a model built from impossible values

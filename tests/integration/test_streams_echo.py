@@ -99,6 +99,7 @@ class Bench:
             "TOPIC_PREFIX": prefix,
             "EXCHANGES": "binance",
             "LOG_FILE": "-",
+            "SNAPSHOT_INTERVAL": "0.3",
             "ECHO_LOG": str(folder / "chunks.log"),
         }
         self.servers = kafka.bootstrap_servers

@@ -95,21 +95,33 @@ class AnyBook:
 class WindowedBook(AnyBook):
     """A book of which the exchange shows the best `window` levels a side.
 
-    A side that holds so many is known down to its worst level only, wherever that is just now. Choice: a side with
-    more than `window` levels (where nobody truncates) is known down to its worst level, too.
+    A side that has held so many since its snapshot is known down to its worst level only, wherever that is just now:
+    where it holds fewer later, one has left and what came into the window instead has not been told yet. Choice: a side
+    with more than `window` levels (where nobody truncates) is known down to its worst level, too.
     """
 
     window: int
+    filled_bids = False
+    filled_asks = False
+
+    def replace(self, bids: Levels, asks: Levels) -> None:
+        self.filled_bids = self.filled_asks = False
+        super().replace(bids, asks)
+
+    def change(self, bids: Levels, asks: Levels) -> None:
+        super().change(bids, asks)
+        self.filled_bids = self.filled_bids or len(self.bids) >= self.window
+        self.filled_asks = self.filled_asks or len(self.asks) >= self.window
 
     @property
     def covered_low(self) -> Decimal | None:
         """The lowest price known, None: no limit."""
-        return min(self.bids) if len(self.bids) >= self.window else None
+        return min(self.bids, default=None) if self.filled_bids else None
 
     @property
     def covered_high(self) -> Decimal | None:
         """The highest price known, None: no limit."""
-        return max(self.asks) if len(self.asks) >= self.window else None
+        return max(self.asks, default=None) if self.filled_asks else None
 
 
 def whole(value: object) -> int:

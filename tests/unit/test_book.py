@@ -224,3 +224,27 @@ def test_equal_best_prices_are_crossed():
     book = Book(SIZE)
     book.snapshot(snapshot([("100", "1")], [("100.0", "1")]))
     assert book.crossed()
+
+
+def test_a_window_that_was_full_has_edges_and_they_move_along():
+    book = Book(SIZE)
+    book.snapshot(Snapshot("BTCUSDT", [("99", "1"), ("85", "2")], [("101", "1")], None, None, depth=2))
+    assert book.coverage() == (units("85"), None)
+    book.delta(delta([("98", "1")], [("125", "3")]))
+    book.flush()
+    assert book.coverage() == (units("98"), units("125"))
+    assert book.bids.top(9) == levels(("99", "1"), ("98", "1"))
+    book.delta(delta([("99", "0")], []))
+    book.flush()
+    assert book.coverage() == (units("98"), units("125")), "what came into the window for it is not told yet"
+    assert not book.near_edge()
+
+
+def test_a_window_becomes_an_unlimited_book_when_the_snapshot_says_so():
+    book = Book(SIZE)
+    book.snapshot(Snapshot("BTCUSDT", [("99", "1")], [("101", "1")], None, None, depth=1))
+    book.snapshot(snapshot([("99", "1"), ("98", "1")], [("101", "1")]))
+    book.delta(delta([("97", "1")], []))
+    book.flush()
+    assert book.coverage() == (None, None)
+    assert book.bids.top(9) == levels(("99", "1"), ("98", "1"), ("97", "1"))

@@ -4,7 +4,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from COBY.continuity import MAX_HELD, ChainState, RestChain
+from COBY.continuity import MAX_HELD, ChainState, RestChain, SocketChain, SocketState
 from COBY.exchanges.base import Delta, Lost, Snapshot, Stale
 
 
@@ -182,3 +182,89 @@ def test_any_number_of_old_updates_may_come_before_the_first_that_continues():
     chain.snapshot(Snapshot("BTCUSDT", [], [], 1_000, None))
     assert all(chain.delta(Delta("BTCUSDT", [], [], at, at, None)) == [] for at in range(900, 1_001))
     assert len(chain.delta(Delta("BTCUSDT", [], [], 1_001, 1_002, None))) == 1
+
+
+# --- snapshots over the socket --------------------------------------------------------------------------------
+
+
+def linked(number: int | None) -> Delta:
+    return Delta("BTCUSDT", [], [], None, number, 0)
+
+
+def whole(number: int | None) -> Snapshot:
+    return Snapshot("BTCUSDT", [], [], number, None)
+
+
+def socket_chain() -> SocketChain:
+    return SocketChain("BTCUSDT", SocketState())
+
+
+def test_updates_over_a_socket_count_from_the_snapshot_on():
+    one = socket_chain()
+    assert one.delta(linked(5), 4) == []
+    assert one.snapshot(whole(10)) == [whole(10)]
+    assert one.delta(linked(12), 10) == [linked(12)]
+    assert one.delta(linked(3), 12) == [linked(3)], "numbers may begin anew: only the link counts"
+    (lost,) = one.delta(linked(13), 12)
+    assert (lost.reason, lost.detail) == ("sequence_gap", "expected 3, got 12")
+    assert one.delta(linked(4), 3) == []
+
+
+def test_where_the_exchange_gives_no_numbers_every_update_follows():
+    one = socket_chain()
+    one.snapshot(whole(None))
+    assert one.delta(linked(None), None) == [linked(None)]
+    assert one.delta(linked(None), None) == [linked(None)]
+    assert isinstance(one.delta(linked(5), 4)[0], Lost)
+
+
+def test_a_loss_over_a_socket_is_told_once_and_a_snapshot_begins_anew_at_any_time():
+    one = socket_chain()
+    assert one.lost("unsubscribed") == [], "there was nothing to lose"
+    one.snapshot(whole(1))
+    assert one.lost("unsubscribed") == [Lost("BTCUSDT", "sequence_gap", "unsubscribed")]
+    assert one.lost("unsubscribed") == []
+    assert one.snapshot(whole(2)) == [whole(2)]
+    assert one.snapshot(whole(9)) == [whole(9)]
+    assert one.delta(linked(10), 9) == [linked(10)]
+
+
+def test_a_doubted_book_takes_no_update_before_the_next_snapshot_and_an_awaited_one_does():
+    one = socket_chain()
+    one.snapshot(whole(1))
+    one.hold(proven=True)
+    assert one.delta(linked(2), 1) == [linked(2)]
+    one.hold(proven=False)
+    assert one.delta(linked(3), 2) == []
+    one.snapshot(whole(1))
+    assert one.delta(linked(2), 1) == [linked(2)]
+
+
+NUMBERS = st.one_of(st.none(), st.integers(0, 4))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("uuushHl"), NUMBERS, NUMBERS), max_size=40))
+def test_whatever_comes_over_a_socket_what_passes_is_one_unbroken_line(steps):
+    """And every break of the line is told, once."""
+    one, line, broken = socket_chain(), None, True
+    for kind, follows, number in steps:
+        if kind == "s":
+            assert one.snapshot(whole(number)) == [whole(number)]
+            line, broken = number, False
+        elif kind == "u":
+            passed = one.delta(linked(number), follows)
+            if not broken and follows == line:
+                assert passed == [linked(number)]
+                line = number
+            else:
+                assert [type(event) for event in passed] == [Lost] * (not broken)
+                broken = True
+        elif kind == "l":
+            assert len(one.lost("x")) == (not broken)
+            broken = True
+        else:
+            one.hold(proven=kind == "h")
+            broken = broken or kind == "H"
+        packed = msgspec.msgpack.encode(one.state)
+        one = SocketChain("BTCUSDT", msgspec.msgpack.decode(packed, type=SocketState))

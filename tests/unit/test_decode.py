@@ -1,5 +1,6 @@
 """`coby decode`: recordings into events, by the pipeline's own code."""
 
+import gzip
 import json
 from collections import Counter
 from decimal import Decimal
@@ -190,3 +191,80 @@ def test_prices_keep_the_exchanges_own_text():
     rows = [body(9, [["1.50", "2.000"]], [["2", "1"]]), row(depth(10, 10, [["1.50", "3.0"]], []))]
     shown = of(run(rows, symbol="BTCUSDT", books=5), "book")
     assert [event["bids"] for event in shown] == [[["1.50", "2.000"]], [["1.50", "3.0"]]]
+
+
+# Frames that are not what the exchange sends: a JavaScript literal with comments, a flag written as a text, a book
+# without the action that says whether it is a snapshot. (code, number of the frame in its file)
+WRONG = {
+    "binance/xchange_frames.jsonl": [("frame.json", number) for number in (1, 2, 3, 5)],
+    "binance/barter-rs_frames.jsonl": [("frame.shape", 2)],
+    "okx/jkorf_subscriptions.jsonl": [("frame.shape", 11)],
+}
+
+
+@pytest.mark.parametrize("exchange", ["binance", "kraken", "okx"])
+def test_no_frame_of_any_channel_is_rejected_and_no_live_book_goes_blind(frames_dir, exchange):
+    files = sorted((frames_dir / exchange).iterdir())
+    assert len(files) > 8
+    for path in files:
+        data = path.read_bytes()
+        lines = (gzip.decompress(data) if path.suffix == ".gz" else data).splitlines()
+        rows = list(parse_recording(lines))
+        one = RecordingDecoder(load(exchange), only_book(load(exchange), rows), False, None)
+        events = [event for each in rows for event in one.take(each)]
+        rejected = [(event["code"], event["frame"]) for event in of(events, "rejected")]
+        assert rejected == WRONG.get(f"{exchange}/{path.name}", []), path
+        assert of(events, "gap") == [], path
+
+
+@pytest.mark.parametrize(
+    ("path", "books", "trades", "statuses"),
+    [("okx/cryptofeed_ws_1_0.jsonl", 82, 23, 0), ("kraken/derived_v2_book1000.jsonl.gz", 1064, 0, 1),
+     ("kraken/ccxt_ws_v2_book.jsonl", 2, 0, 1), ("okx/ccxt_trades_books5.jsonl", 0, 2, 0)],
+)  # fmt: skip
+def test_the_command_decodes_captures_of_other_exchanges(frames_dir, path, books, trades, statuses):
+    done = CliRunner().invoke(
+        decode, ["--exchange", path.partition("/")[0], "--books", "3", str(frames_dir / path)]
+    )
+    assert done.exit_code == 0, done.output
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    kinds = Counter(event["type"] for event in events)
+    assert kinds == Counter(book=books, trade=trades, status=statuses)
+    assert all(event["live"] for event in of(events, "book"))
+
+
+def test_trades_sent_on_subscribing_are_history_until_the_first_live_one():
+    def frame(kind, *numbers):
+        data = [{"symbol": "BTC/USD", "side": "buy", "price": 100.5, "qty": 1, "trade_id": number,
+                 "timestamp": "2026-07-10T00:00:00Z"} for number in numbers]  # fmt: skip
+        return row({"channel": "trade", "type": kind, "data": data})
+
+    rows = [frame("snapshot", 1, 2), frame("update", 3), frame("snapshot", 2, 3), frame("update", 3, 4)]
+    one = RecordingDecoder(load("kraken"), None, False, None)
+    events = [event for each in parse_recording(map(json.dumps, rows)) for event in one.take(each)]
+    assert [event["trade_id"] for event in events] == ["3", "2", "4"], (
+        "history fills in, and nothing counts twice"
+    )
+
+
+def test_a_new_connection_forgets_what_the_old_one_was_told():
+    def book(kind, bids, previous, number):
+        data = {
+            "asks": [],
+            "bids": bids,
+            "ts": "1700000000000",
+            "checksum": 0,
+            "prevSeqId": previous,
+            "seqId": number,
+        }
+        return row({"arg": {"channel": "books", "instId": "BTC-USDT"}, "action": kind, "data": [data]})
+
+    connect = {"dir": "connect", "frame": None}
+    rows = [book("snapshot", [["1", "1"]], -1, 5), connect, book("update", [["2", "1"]], 5, 6),
+            book("snapshot", [["3", "1"]], -1, 7)]  # fmt: skip
+    one = RecordingDecoder(load("okx"), None, False, 9)
+    events = [event for each in parse_recording(map(json.dumps, rows)) for event in one.take(each)]
+    assert [(event["type"], event["bids"]) for event in events] == [
+        ("book", [["1", "1"]]),
+        ("book", [["3", "1"]]),
+    ]

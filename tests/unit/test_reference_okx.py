@@ -247,10 +247,14 @@ def test_a_side_of_four_hundred_levels_is_known_down_to_its_worst_level_of_the_t
     log.books(1.1, "update", [], [("9002", "0")], last=3, previous=2)
     log.marks(1.5)
     ticks = compute(log.records(), settings(exchanges=("okx",), heatmap_depth=100))["book"]
-    assert [tick["covered_high"] for tick in ticks] == [Decimal(9400), Decimal(9411), None]
+    assert [tick["covered_high"] for tick in ticks] == [Decimal(9400), Decimal(9411), Decimal(9411)]
     assert [tick["covered_low"] for tick in ticks] == [None, None, None]
     highest = [tick["ask_buckets"][-1]["price"] for tick in ticks]
-    assert highest == [9390, 9400, 9410]  # [9410, 9420) is known up to 9411, then wholly
+    assert highest == [
+        9390,
+        9400,
+        9400,
+    ]  # [9410, 9420) is known up to 9411: what came for 9002 is not told yet
 
 
 def test_a_lost_producer_comes_back_with_an_update_that_continues():

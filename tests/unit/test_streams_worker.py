@@ -11,7 +11,8 @@ from COBY.stage import StoredRecord
 from COBY.utils.exceptions import BrokerError
 from streams.chunks import Chunk
 from streams.counting import count
-from streams.worker import Source, TaskFailedError, Worker
+from streams.saving import Reader, Source
+from streams.worker import TaskFailedError, Worker
 
 PLACE = TP("t.raw.x.v1", 0)
 
@@ -75,10 +76,28 @@ class Direct:
         done()
 
 
+class Saver:
+    """Tasks start where they say themselves, else at the oldest record; notes what it is asked to save."""
+
+    def __init__(self):
+        self.saved = []
+
+    async def restore(self, wanted, bounds):
+        readers = {}
+        for tp, source in wanted.items():
+            task = source.make_task(tp.partition)
+            readers[tp] = Reader(source, task, task.next_offset or bounds[tp][0], bounds[tp][0])
+        return readers
+
+    async def save(self, tp, reader):
+        self.saved.append((tp, reader.next_offset))
+        reader.saved = reader.next_offset
+
+
 @pytest.fixture
 async def world():
     metrics = Metrics(CollectorRegistry())
-    worker = Worker({PLACE.topic: Source("normalize", "x", CountingTask)}, Direct(), metrics)
+    worker = Worker({PLACE.topic: Source("normalize", "x", CountingTask)}, Direct(), metrics, Saver())
     consumer = RecordingConsumer(worker)
     await consumer.perform_seek()
     return worker, consumer, metrics
@@ -167,9 +186,28 @@ async def test_a_task_made_from_a_snapshot_says_where_it_begins():
     def loaded(partition):
         return CountingTask(partition, next_offset=40)
 
-    worker = Worker({PLACE.topic: Source("normalize", "x", loaded)}, Direct(), Metrics(CollectorRegistry()))
-    assert await worker.start_offset(*PLACE) == 40
+    sources = {PLACE.topic: Source("normalize", "x", loaded)}
+    worker = Worker(sources, Direct(), Metrics(CollectorRegistry()), Saver())
     assert await worker.start_offsets({PLACE: (10, 90)}) == {PLACE: 40}
+    assert await worker.start_offsets({PLACE: (60, 90)}) == {PLACE: 60}, "retention took what comes before"
+
+
+async def test_every_task_is_saved_and_says_how_far(world):
+    worker, consumer, _ = world
+    await take(worker, consumer, 0, 1, 2)
+    assert worker.saved_offset(PLACE) is None
+    await worker.save()
+    assert worker.saved_offset(PLACE) == 3
+    assert worker.saved_offset(TP("t.raw.x.v1", 1)) is None
+
+
+async def test_a_task_that_raised_is_not_saved(world):
+    worker, consumer, _ = world
+    await take(worker, consumer, *range(14))
+    with pytest.raises(TaskFailedError):
+        await worker.failed
+    await worker.save()
+    assert worker.saved_offset(PLACE) is None
 
 
 async def test_a_topic_made_anew_is_read_from_its_start(world):

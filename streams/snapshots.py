@@ -1,0 +1,126 @@
+"""Recovery snapshots in Kafka: written when all that came before is delivered, read when a partition is taken over."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+
+from COBY.config import Config
+from COBY.runtime.kafka import GaplessProducer, broker_error, make_consumer
+from COBY.snapshots import Snapshot, candidates, key, keys, pack, unpack
+from COBY.topics import PARTITIONS, partition_of, topic_name
+from COBY.utils.exceptions import BrokerError, ProcessingError
+from COBY.utils.logging import get_logger
+
+READ_RECORDS = 100
+ANSWER_SECONDS = 10.0
+QUIET_SECONDS = 30.0
+"""A topic that says it holds more and gives nothing for so long can't be read."""
+HOUR_SECONDS = 3600
+
+Place = tuple[str, str, int]
+"""Stage, topic without prefix, partition."""
+
+log = get_logger(__name__)
+
+
+class SnapshotStore:
+    """The state and checkpoint topics of one TOPIC_PREFIX."""
+
+    def __init__(
+        self, cfg: Config, producer: GaplessProducer, clock: Callable[[], float] = time.time
+    ) -> None:
+        """``clock`` gives seconds since 1970: checkpoints are made at full hours."""
+        self._cfg = cfg
+        self._producer = producer
+        self._clock = clock
+        self._hours: dict[Place, int] = {}
+
+    async def write(self, snapshot: Snapshot) -> None:
+        """Write one and see it delivered; the first of an hour into the checkpoints too."""
+        hour = int(self._clock() // HOUR_SECONDS)
+        topics = [self._topic("state", snapshot.stage)]
+        if self._hours.get(snapshot.task) != hour:
+            topics.append(self._topic("checkpoint", snapshot.stage))
+        await asyncio.gather(*[self._deliver(topic, snapshot) for topic in topics])
+        self._hours[snapshot.task] = hour
+
+    async def read(self, wanted: dict[Place, int]) -> dict[Place, list[Snapshot]]:
+        """Tasks with the ends of their partitions -> the snapshots to try, best first.
+
+        The checkpoints are only looked at for tasks of which the state topic holds none that can be used: an older
+        snapshot is as right as a newer one, it only takes longer.
+        """
+        return await asyncio.to_thread(self._read, wanted)
+
+    def _read(self, wanted: dict[Place, int]) -> dict[Place, list[Snapshot]]:
+        found: dict[Place, list[Snapshot]] = {place: [] for place in wanted}
+        for kind in ("state", "checkpoint"):
+            missing = {place for place in wanted if not found[place]}
+            for stage in sorted({place[0] for place in missing}):
+                ours = {place for place in missing if place[0] == stage}
+                read = list(self._snapshots(self._topic(kind, stage), ours))
+                for place in ours:
+                    mine = (one for one in read if one.task == place)
+                    found[place] = candidates(mine, wanted[place])
+        return found
+
+    def _snapshots(self, topic: str, places: Iterable[Place]) -> Iterator[Snapshot]:
+        """The usable snapshots of these tasks in a topic; what can't be used is told and passed over."""
+        asked = {one for place in places for one in keys(*place)}
+        for message in self._messages(topic, {partition_of(one, PARTITIONS) for one in asked}):
+            if message.key() not in asked:
+                continue
+            try:
+                yield unpack(message.value())
+            except ProcessingError as error:
+                where = {"topic": topic, "partition": message.partition(), "offset": message.offset()}
+                log.error("snapshot_unusable", **where, error=str(error))
+
+    def _messages(self, topic: str, partitions: Iterable[int]) -> Iterator[Any]:
+        """Every record of these partitions up to their ends of now. BrokerError kafka.silent, kafka.refused."""
+        group = f"{self._cfg.topic_prefix}-snapshots"
+        consumer = make_consumer(self._cfg, group, enable_partition_eof=True)
+        try:
+            left = set(self._holding(consumer, topic, partitions))
+            consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in sorted(left)])
+            heard = time.monotonic()
+            while left:
+                if time.monotonic() - heard > QUIET_SECONDS:
+                    raise BrokerError("kafka.silent", f"nothing for {QUIET_SECONDS:g} s", where=topic)
+                for message in consumer.consume(READ_RECORDS, timeout=0.1):
+                    heard = time.monotonic()
+                    if (error := message.error()) is None:
+                        yield message
+                    elif error.code() == KafkaError._PARTITION_EOF:
+                        left.discard(message.partition() or 0)
+                    elif not error.retriable():
+                        raise broker_error("kafka.refused", error, where=topic)
+        finally:
+            consumer.close()
+
+    def _holding(self, consumer: Consumer, topic: str, partitions: Iterable[int]) -> Iterator[int]:
+        """Those that hold anything."""
+        for number in partitions:
+            place = TopicPartition(topic, number)
+            low, high = consumer.get_watermark_offsets(place, timeout=ANSWER_SECONDS) or (0, 0)
+            if low < high:
+                yield number
+
+    def _topic(self, kind: str, stage: str) -> str:
+        return topic_name(self._cfg.topic_prefix, f"{kind}.{stage}")
+
+    async def _deliver(self, topic: str, snapshot: Snapshot) -> None:
+        done = asyncio.get_running_loop().create_future()
+
+        def delivered(error: Any, _message: Any) -> None:  # from within poll, which the loop's thread calls
+            if error is None and not done.done():
+                done.set_result(None)
+
+        while not self._producer.offer(topic, pack(snapshot), key(snapshot), on_delivery=delivered):
+            await asyncio.sleep(0.01)  # the outbox serves deliveries meanwhile
+        await done
