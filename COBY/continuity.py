@@ -18,6 +18,8 @@ from COBY.exchanges.base import AnyEvent, Delta, Lost, Snapshot, Stale
 MAX_HELD = 10_000
 MAX_PASSED = 20
 """A joined book whose exchange sends so many old updates in a row has had its numbers begun anew: it would freeze."""
+MAX_UNJOINED = 600
+"""The same before the snapshot is joined: a snapshot may be ahead of the stream, but not by a minute."""
 
 
 class ChainState(msgspec.Struct):
@@ -61,16 +63,15 @@ class RestChain:
         assert last is not None
         if state.last is None:
             self._keep(delta)
+            self._begun_anew(last)
             return []
         if first > state.last + 1:
             return self._lost(delta, f"expected {state.last + 1}, got {first}")
         if last <= state.last:
-            state.passed += state.joined
-            return (
-                self._lost(delta, f"stays before {state.last}, at {last}")
-                if state.passed >= MAX_PASSED
-                else []
-            )
+            state.passed += 1
+            if state.passed < (MAX_PASSED if state.joined else MAX_UNJOINED):
+                return []
+            return self._lost(delta, f"stays before {state.last}, at {last}")
         state.last, state.joined, state.passed = last, True, 0
         if state.holding:
             self._keep(delta)
@@ -101,6 +102,21 @@ class RestChain:
             return [self._stale(snapshot.sequence_id, at, reached)]
         self.state = ChainState(last=at, holding=False, joined=len(joined) > 1)
         return joined
+
+    def lost(self, detail: str, until: int | None = None) -> list[AnyEvent]:
+        """An update that can't be used: Lost. ``until``: its last number, None if that can't be read either."""
+        last = self.state.last
+        if last is None or (until is not None and until <= last):
+            return []  # nothing to lose, or older than the book
+        self.state = ChainState(floor=last + 1 if until is None else max(last, until))
+        return [Lost(self._symbol, "sequence_gap", detail)]
+
+    def _begun_anew(self, last: int) -> None:
+        """Updates that stay below the floor: their numbers have begun anew, and so will those of snapshots."""
+        state = self.state
+        state.passed = state.passed + 1 if state.floor is not None and last < state.floor else 0
+        if state.passed >= MAX_PASSED:
+            state.floor, state.passed = None, 0
 
     def _lost(self, delta: Delta, detail: str) -> list[AnyEvent]:
         self.state = ChainState(held=[delta])
@@ -160,12 +176,12 @@ class SocketChain:
         state.last = delta.sequence_id
         return [delta]
 
-    def lost(self, detail: str) -> list[AnyEvent]:
-        """The sequence is broken: Lost, once, until the next snapshot."""
+    def lost(self, detail: str, renewing: bool = False) -> list[AnyEvent]:
+        """The sequence is broken: Lost, once, until the next snapshot. ``renewing``: that one is on its way."""
         if self.state.waiting:
             return []
         self.state.waiting = True
-        return [Lost(self._symbol, "sequence_gap", detail)]
+        return [Lost(self._symbol, "sequence_gap", detail, renewing)]
 
 
 Chain = TypeVar("Chain", RestChain, SocketChain)

@@ -90,7 +90,9 @@ class RecordingDecoder:
         shown: list[Row] = []
         received_us = None if row.received_ns is None else row.received_ns // 1000
         for place, event in enumerate(self._decoded(row, symbol)):
-            proven = event if isinstance(event, Trade) else self._processor.apply(event)
+            proven = self._processor.apply(event)
+            if proven is None:
+                continue
             shown += self._event(event, received_us, live, f"{self._conn or 'feed-0'}-{self._number}-{place}")
             if proven is not event:
                 shown += self._event(proven, received_us, live, "")
@@ -99,7 +101,7 @@ class RecordingDecoder:
     def _decoded(self, row: RecordedFrame, symbol: str | None) -> Sequence[AnyEvent]:
         if row.is_null:
             return [Rejected("frame.null", "a row without a frame")]
-        return self._processor.decoder.decode(
+        return self._processor.decode(
             row.frame, row.kind or "", symbol if row.kind == "http" else None, row.url
         )
 

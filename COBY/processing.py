@@ -46,6 +46,7 @@ class ConnectionProcessor:
         self._symbols = symbols
         self.decoder = exchange.decoder(symbols)
         self.books: dict[str, Book] = {}
+        self._doubted: set[str] = set()
         for symbol in symbols.values():
             self.book(symbol)
 
@@ -58,14 +59,24 @@ class ConnectionProcessor:
 
     def take(self, frame: bytes, kind: str, symbol: str | None, url: str | None) -> list[AnyEvent]:
         """Decode one frame and bring the books up to it; the events are returned for whoever counts and publishes."""
-        events = self.decoder.decode(frame, kind, symbol, url)
-        for place, event in enumerate(events):
-            if type(event) is not Trade:
-                events[place] = self.apply(event)
-        return events
+        applied = map(self.apply, self.decode(frame, kind, symbol, url))
+        return [event for event in applied if event is not None]
 
-    def apply(self, event: AnyEvent) -> AnyEvent:
-        """Bring a book up to one event; the event itself, or Lost where the exchange's checksum says otherwise."""
+    def decode(self, frame: bytes, kind: str, symbol: str | None, url: str | None) -> list[AnyEvent]:
+        """The events of one frame, each for `apply` before another frame is decoded."""
+        self._doubted.clear()
+        return self.decoder.decode(frame, kind, symbol, url)
+
+    def apply(self, event: AnyEvent) -> AnyEvent | None:
+        """Bring a book up to one event; the event itself, or Lost where the exchange's checksum says otherwise.
+
+        None for what a frame goes on to say of a book that was doubted within it: the decoder waits for a snapshot in
+        a later frame, so the book has to wait as well.
+        """
+        if type(event) is Trade:
+            return event
+        if isinstance(event, Delta | Snapshot) and event.symbol in self._doubted:
+            return None
         if isinstance(event, Delta):
             book = self.book(event.symbol)
             book.delta(event)
@@ -92,6 +103,7 @@ class ConnectionProcessor:
 
     def doubt(self, symbol: str, reason: str) -> None:
         """Something outside the exchange's own rule is wrong with a book: blind until its next snapshot."""
+        self._doubted.add(symbol)
         self.decoder.expect_snapshot(symbol, proven=False)
         book = self.book(symbol)
         if book.reason in (None, "producer_lost", "stale"):

@@ -71,13 +71,15 @@ class Side:
         for price, size in self.pending.items():
             new = units[size]
             old = texts.get(price)
+            if old is None and sign * prices[price] in sizes and (other := self._other_text(price)):
+                old = texts.pop(other)
             if new or not is_zero(size):
                 texts[price] = size
                 change = new if old is None else new - units[old]
             elif old is None:
                 continue  # removing a price that the book does not hold is normal
             else:
-                del texts[price]
+                texts.pop(price, None)  # it may have stood there under another text
                 change = -units[old]
             if not change:
                 continue
@@ -106,6 +108,11 @@ class Side:
                 self.names = {sign * prices[price]: price for price in texts}
         self.pending = {}
         self._bury()
+
+    def _other_text(self, price: str) -> str | None:
+        """Another text of the very same price (100.0, 100.00), so that it never stands in the book twice."""
+        units, value = PRICES[price], Decimal(price)
+        return next((text for text in self.texts if PRICES[text] == units and Decimal(text) == value), None)
 
     def _bury(self) -> None:
         """Have the best key at the end of ``order``, and not too many dead ones in it."""

@@ -35,6 +35,8 @@ from COBY.slot_state import (
 from COBY.trades import SECOND_US
 
 RESYNC_REPEAT_US = 5 * SECOND_US
+RENEWING_US = 10 * SECOND_US
+"""A snapshot that is on its way anyway is waited for so much longer."""
 HEALABLE = ("producer_lost", "stale", "not_listed")
 """Blindness that no new snapshot would end."""
 
@@ -197,7 +199,10 @@ class SlotState:
             self._judge(event.symbol, stream_us, emit)
         elif isinstance(event, Lost):
             self._judge(event.symbol, stream_us, emit, event.detail)
-            self._resync(connection, event.symbol, event.reason, RESYNC_EVENT_US, stream_us, emit)
+            if event.renewing:  # asking would have a book that has just come back subscribed anew, for ever
+                connection.asked_us[event.symbol] = stream_us + RENEWING_US
+            else:
+                self._resync(connection, event.symbol, event.reason, RESYNC_EVENT_US, stream_us, emit)
         elif isinstance(event, Stale):
             # Its session waits by itself before it fetches again.
             self._resync(connection, event.symbol, event.reason, 0, stream_us, emit)

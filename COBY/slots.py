@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from COBY.exchanges import load
 from COBY.exchanges.base import Slot, slots
+from COBY.utils.exceptions import ConfigurationError
 
 if TYPE_CHECKING:  # settings are passed in: a pure file never reads them by itself
     from COBY.config import Config
@@ -23,4 +24,14 @@ def slots_of(config: Config, name: str) -> list[Slot]:
         return None if own == NOT_LISTED else own or exchange.exchange_symbol(symbol)
 
     named = {symbol: exchange_symbol(symbol) for symbol in config.symbols}
+    listed = [one for one in named.values() if one is not None]
+    for one in listed:
+        if listed.count(one) > 1:
+            same = ", ".join(symbol for symbol, other in named.items() if other == one)
+            raise ConfigurationError(
+                "config.same_symbol",
+                f"{same} are all {one} there",
+                where=name,
+                allowed="a name for one symbol",
+            )
     return slots(exchange, named, config.max_connections_per_exchange)

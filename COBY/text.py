@@ -122,7 +122,7 @@ class Plain(dict[str, str]):
     def __missing__(self, text: str) -> str:
         PRICES[text]  # NumberError for what is no price
         plain = text
-        if "." in text or "e" in text.lower():
+        if "." in text or "e" in text.lower() or text[0] == "0":
             plain = f"{Decimal(text):f}"
             plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
             PRICES[plain]  # without its exponent it may have become too long

@@ -138,9 +138,9 @@ class Connection:
             else:
                 raise AssertionError(f"a session may not ask an open connection for {command}")
 
-    async def resync(self, symbol: str, reason: str) -> None:
+    async def resync(self, symbol: str, reason: str, age_seconds: float = 0.0) -> None:
         """Bring the book's snapshot anew."""
-        await self.obey(self._session.resync(symbol, reason, self._wiring.monotonic()))
+        await self.obey(self._session.resync(symbol, reason, self._wiring.monotonic(), age_seconds))
 
     async def wait_acknowledged(self, symbol: str, channel: str) -> None:
         """Until the exchange has confirmed. ExchangeError exchange.refused, .disconnected or .unanswered."""

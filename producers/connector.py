@@ -161,11 +161,12 @@ class SlotConnector(ExchangeConnector):
         await connection.close(reason)
         await self.ended(connection)
 
-    async def resync(self, conn: str, symbol: str, reason: str) -> bool:
+    async def resync(self, conn: str, symbol: str, reason: str, asked_us: int) -> bool:
         """Have the named connection bring a snapshot; False if there is no such connection or symbol."""
         for connection in self.connections:
             if connection.conn == conn and symbol in listed(self.slot):
-                await connection.resync(symbol, reason)
+                age_us = self._publisher.clock.now_us() - asked_us
+                await connection.resync(symbol, reason, max(0.0, age_us / 1e6))
                 return True
         return False
 

@@ -94,6 +94,6 @@ class Control:
     async def _serve(self, connector: SlotConnector, request: Resync, wait_seconds: float) -> None:
         await asyncio.sleep(wait_seconds)
         self._waiting.discard((request.conn, request.symbol))
-        if await connector.resync(request.conn, request.symbol, request.reason):
+        if await connector.resync(request.conn, request.symbol, request.reason, request.timestamp):
             self._resyncs.inc()
             log.info("resync", slot=request.slot, symbol=request.symbol, reason=request.reason)

@@ -11,7 +11,7 @@ from COBY.runtime.metrics import Metrics
 from COBY.utils.exceptions import ExchangeError
 from COBY.utils.logging import get_logger
 from producers.backoff import Backoff
-from producers.connection import Connection
+from producers.connection import ANSWER_SECONDS, Connection
 from producers.connector import SlotConnector
 from producers.publisher import Publisher
 from producers.raw import listed
@@ -110,8 +110,8 @@ class Supervisor:
                 continue
             self._reconnects.inc()
             await new.start()
-            await first_of(stop.wait(), self._subscribed(new), self.connector.ended(new))
-            if new.subscribed_at is not None:
+            await first_of(stop.wait(), self._takes_over(old, new), self.connector.ended(new))
+            if new in self.connector.connections and new.subscribed_at is not None:
                 if old in self.connector.connections:
                     await self.connector.close(old, "farewell")
                 return new
@@ -121,6 +121,15 @@ class Supervisor:
     async def _subscribed(self, connection: Connection) -> None:
         """Until the exchange has confirmed; a connection without an answer ends itself."""
         while connection.subscribed_at is None:
+            await asyncio.sleep(ANSWER_POLL_SECONDS)
+
+    async def _takes_over(self, old: Connection, new: Connection) -> None:
+        """Until the exchange has confirmed on the new one what it had on the old, refusals aside, or long enough."""
+        end = self._monotonic() + ANSWER_SECONDS
+        while self._monotonic() < end:
+            wanted = {pair for pair in old.acknowledged if pair[0] not in new.refused}
+            if new.subscribed_at is not None and wanted <= new.acknowledged:
+                return
             await asyncio.sleep(ANSWER_POLL_SECONDS)
 
     def _failed(self) -> float:

@@ -68,7 +68,7 @@ class TinySession:
     def timer(self, now: float) -> list[Command]:
         return [Send("ping")]
 
-    def resync(self, symbol: str, reason: str, now: float) -> list[Command]:
+    def resync(self, symbol: str, reason: str, now: float, age_seconds: float = 0.0) -> list[Command]:
         return [self._fetch(symbol)]
 
     def _fetch(self, symbol: str) -> Fetch:

@@ -81,11 +81,15 @@ class Delta(msgspec.Struct, frozen=True, tag="delta"):
 
 
 class Lost(Event, frozen=True, gc=False):
-    """The sequence of a book is broken: it is blind until its next snapshot. ``reason``: sequence_gap or checksum."""
+    """The sequence of a book is broken: it is blind until its next snapshot. ``reason``: sequence_gap or checksum.
+
+    ``renewing``: its session is about to bring that snapshot, so nobody asks for it.
+    """
 
     symbol: str
     reason: str
     detail: str
+    renewing: bool = False
 
 
 class Stale(Event, frozen=True, gc=False):
@@ -229,8 +233,8 @@ class Session(Protocol):
     def timer(self, now: float) -> list[Command]:
         """Called about once a second: what keeping alive needs, what is overdue (an unanswered subscription)."""
 
-    def resync(self, symbol: str, reason: str, now: float) -> list[Command]:
-        """normalize asks for a new snapshot of a symbol."""
+    def resync(self, symbol: str, reason: str, now: float, age_seconds: float = 0.0) -> list[Command]:
+        """normalize asked for a new snapshot of a symbol, so long ago: one subscribed since may be what it wants."""
 
 
 class Endpoints(msgspec.Struct, frozen=True):

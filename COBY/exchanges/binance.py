@@ -6,6 +6,7 @@ Seen on the wire: depth, trade, bookTicker and REST frames (frames/binance). Nev
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -33,7 +34,6 @@ from COBY.exchanges.base import (
     Session,
     Snapshot,
     Trade,
-    not_ours,
 )
 from COBY.text import PRICES, SIZES, check_levels, is_zero
 from COBY.utils.intervals import clamp_us
@@ -96,6 +96,7 @@ _wrapped_depth = msgspec.json.Decoder(WrappedDepth)
 _wrapped_trade = msgspec.json.Decoder(WrappedTrade)
 _body = msgspec.json.Decoder(Body)
 _any = msgspec.json.Decoder()
+_STREAM = re.compile(rb'\{"stream":"([A-Za-z0-9._-]{1,50})@depth')
 
 
 class BinanceDecoder(ChainedDecoder[RestChain]):
@@ -117,7 +118,15 @@ class BinanceDecoder(ChainedDecoder[RestChain]):
                 return self._depth(_wrapped_depth.decode(frame).data)
             return self._other(frame)
         except (*UNREADABLE, ValueError) as error:
-            return [Rejected.of(error)]
+            return [Rejected.of(error), *self._missing(frame)]
+
+    def _missing(self, frame: bytes) -> list[AnyEvent]:
+        """Lost, of the books that an unreadable frame may have been an update of."""
+        stream = _STREAM.match(frame)
+        name = self._name(stream[1].decode().upper()) if stream is not None else None
+        unnamed = b'"depthUpdate"' in frame if stream is None else False
+        lost = [name] if name in self._chains else sorted(self._chains) if unnamed else []
+        return [event for symbol in lost for event in self._chain(symbol).lost("an unusable frame")]
 
     def _name(self, exchange_symbol: str) -> str | None:
         return self._symbols.get(exchange_symbol) if self._symbols else exchange_symbol
@@ -126,11 +135,17 @@ class BinanceDecoder(ChainedDecoder[RestChain]):
         symbol = self._name(data.s)
         if symbol is None:
             return [Rejected.unknown(data.s)]
-        check_levels(data.b)
-        check_levels(data.a)
+        chain = self._chain(symbol)
+        try:
+            check_levels(data.b)
+            check_levels(data.a)
+        except ValueError as error:
+            rejected = Rejected("frame.number", str(error), symbol)
+            return [rejected, *chain.lost("an unusable update", data.u)]
         if data.u < data.U:
-            return [Rejected("frame.range", f"u {data.u} is before U {data.U}", symbol)]
-        return self._chain(symbol).delta(Delta(symbol, data.b, data.a, data.U, data.u, _time_us(data.E)))
+            rejected = Rejected("frame.range", f"u {data.u} is before U {data.U}", symbol)
+            return [rejected, *chain.lost("an unusable update")]
+        return chain.delta(Delta(symbol, data.b, data.a, data.U, data.u, _time_us(data.E)))
 
     def _trade(self, data: TradeMessage) -> list[AnyEvent]:
         symbol = self._name(data.s)
@@ -144,9 +159,9 @@ class BinanceDecoder(ChainedDecoder[RestChain]):
 
     def _other(self, frame: bytes) -> list[AnyEvent]:
         """Unwrapped frames, other channels, replies."""
-        if not_ours(frame):
-            return []
         message = _any.decode(frame)
+        if isinstance(message, list) and message and isinstance(message[0], dict):
+            return []  # channels of all symbols
         if not isinstance(message, dict):
             return [Rejected("frame.shape", f"a JSON {type(message).__name__} instead of an object")]
         data = message.get("data", message)
@@ -167,7 +182,7 @@ class BinanceDecoder(ChainedDecoder[RestChain]):
             body = _body.decode(frame)
         except msgspec.ValidationError:
             if isinstance(message := _any.decode(frame), dict) and "code" in message:
-                return [_refusal(message, named)]
+                return [_refusal(message, named, known=self._chain(named).state.joined)]
             raise
         check_levels(body.bids)
         check_levels(body.asks)
@@ -183,7 +198,7 @@ def _asked(url: str | None) -> tuple[str | None, int]:
         return None, UNKNOWN_LIMIT
     query = dict(parse_qsl(urlsplit(url).query))
     limit = query.get("limit", "")
-    return query.get("symbol"), int(limit) if limit.isdecimal() else DEFAULT_LIMIT
+    return query.get("symbol"), min(int(limit), SNAPSHOT_LEVELS) if limit.isdecimal() else DEFAULT_LIMIT
 
 
 def _time_us(value: int) -> int:
@@ -191,9 +206,10 @@ def _time_us(value: int) -> int:
     return value * 1000 if 0 <= value < MICROSECONDS_FROM else clamp_us(value)
 
 
-def _refusal(message: dict[str, Any], symbol: str) -> AnyEvent:
+def _refusal(message: dict[str, Any], symbol: str, known: bool) -> AnyEvent:
+    """``known``: updates of the symbol come, so whatever REST says, it is listed."""
     code, text = message["code"], message.get("msg")
-    if code == INVALID_SYMBOL:
+    if code == INVALID_SYMBOL and not known:
         return NotListed(symbol, str(text))
     return Rejected("frame.rest_error", f"code {code}: {text}", symbol)
 
@@ -220,9 +236,9 @@ class BinanceSession:
             return []
         try:
             message = _any.decode(frame)
+            return self._reply(message) if isinstance(message, dict) else []
         except UNREADABLE:
             return []
-        return self._reply(message) if isinstance(message, dict) else []
 
     def _reply(self, message: dict[str, Any]) -> list[Command]:
         data = message.get("data", message)
@@ -239,7 +255,7 @@ class BinanceSession:
     def timer(self, now: float) -> list[Command]:
         return []  # the server pings, the socket's library answers
 
-    def resync(self, symbol: str, reason: str, now: float) -> list[Command]:
+    def resync(self, symbol: str, reason: str, now: float, age_seconds: float = 0.0) -> list[Command]:
         # The connection is kept. REST lags the stream: one that was too old is asked for again a little later.
         delay_seconds = 0.5 if reason == "snapshot_too_old" else 0.0
         return [self._fetch(symbol, delay_seconds)] if symbol in self._names else []

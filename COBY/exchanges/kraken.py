@@ -9,6 +9,7 @@ Seen on the wire: acknowledgements, books (depth 10), trades. Never seen: instru
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
@@ -38,7 +39,7 @@ from COBY.exchanges.base import (
     Trade,
     not_ours,
 )
-from COBY.renewals import Renewals
+from COBY.renewals import Awaited, Renewals
 from COBY.symbols import split
 from COBY.text import fixed_prices, fixed_sizes, is_zero, places_of
 from COBY.utils.intervals import clamp_us, to_us
@@ -51,8 +52,8 @@ REQUESTS: dict[object, str] = {1: "instrument", 2: "book", 3: "trade"}
 """Request numbers, by what they are about."""
 INSTRUMENT_SECONDS = 5.0
 """The book is subscribed when the precisions are known, or after so long without them."""
-RETRY_SECONDS = 10.0
 UNSUPPORTED = "Currency pair not supported"
+SUBSCRIBED = "Already subscribed"
 
 Data = TypeVar("Data")
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -147,6 +148,7 @@ _pair = msgspec.json.Decoder(Pair)
 _statuses = msgspec.json.Decoder(Frame[list[Status]])
 _reply = msgspec.json.Decoder(Reply)
 READ = ("book", "trade", "instrument", "status")
+_CHANNEL = re.compile(rb'"channel"\s*:\s*"(\w+)"')
 _heads = {f'{{"channel":"{channel}",'.encode(): channel for channel in READ}
 
 
@@ -205,7 +207,7 @@ class KrakenDecoder(ChainedDecoder[SocketChain]):
         if reply.success is not True or reply.of_result("channel") != "book" or symbol is None:
             return []
         if reply.method == "unsubscribe":
-            return self._chain(symbol).lost("unsubscribed")
+            return self._chain(symbol).lost("unsubscribed", renewing=True)
         depth = reply.of_result("depth")
         if reply.method == "subscribe" and isinstance(depth, int) and depth in DEPTHS:
             self._precision(symbol).depth = depth
@@ -231,7 +233,8 @@ class KrakenDecoder(ChainedDecoder[SocketChain]):
 
     def _missing(self, frame: bytes) -> list[AnyEvent]:
         """Lost, of all books that an unreadable frame may have been an update of: no number would tell it later."""
-        if b'"book"' not in frame:
+        head = _CHANNEL.search(frame[:100])
+        if (head is not None and head[1] != b"book") or b'"method"' in frame[:100]:
             return []
         served = self.met().intersection(self._symbols.values()) if self._symbols else self.met()
         return [event for symbol in sorted(served) for event in self._chain(symbol).lost("an unusable frame")]
@@ -307,8 +310,8 @@ class KrakenSession:
         self._names = {symbol: name for name, symbol in symbols.items()}
         self._url = endpoints.ws_url
         self._renewals = Renewals()
+        self._awaited = Awaited()
         self._waiting_until: float | None = None
-        self._retries: dict[tuple[str, str], float] = {}
 
     def connect(self) -> Connect:
         return Connect(f"{self._url}/v2")
@@ -320,7 +323,7 @@ class KrakenSession:
     def received(self, frame: bytes, now: float) -> list[Command]:
         """See `Session.received`. Data frames begin with their channel; replies are short."""
         if frame.startswith(b'{"channel":"instrument"') and self._waiting_until is not None:
-            return self._subscribe_all()
+            return self._subscribe_all(now)
         if frame.startswith(b'{"channel"') or len(frame) > 4096:
             return []
         try:
@@ -331,23 +334,33 @@ class KrakenSession:
     def timer(self, now: float) -> list[Command]:
         commands: list[Command] = []
         if self._waiting_until is not None and now >= self._waiting_until:
-            commands += self._subscribe_all()
-        commands += [_subscribe("book", name) for name in self._renewals.overdue(now)]
-        for pair in [pair for pair, due in self._retries.items() if now >= due]:
-            del self._retries[pair]
-            commands.append(_subscribe(*pair))
-        return commands
+            commands += self._subscribe_all(now)
+        commands += [self._subscribe(now, "book", name) for name in self._renewals.overdue(now)]
+        return commands + [
+            self._subscribe(now, channel, name) for channel, name in self._awaited.overdue(now)
+        ]
 
-    def resync(self, symbol: str, reason: str, now: float) -> list[Command]:
+    def resync(self, symbol: str, reason: str, now: float, age_seconds: float = 0.0) -> list[Command]:
         """See `Session.resync`: only a new subscription brings a snapshot."""
         name = self._names.get(symbol)
-        if name is None or self._waiting_until is not None or not self._renewals.begin(name, now):
+        if (
+            name is None
+            or self._waiting_until is not None
+            or not self._renewals.begin(name, now, age_seconds)
+        ):
             return []
         return [_ask("unsubscribe", "book", symbol=[name], depth=DEPTH)]
 
-    def _subscribe_all(self) -> list[Command]:
+    def _subscribe_all(self, now: float) -> list[Command]:
         self._waiting_until = None
-        return [_subscribe(channel, *self._symbols) for channel in CHANNELS]
+        return [self._subscribe(now, channel, *self._symbols) for channel in CHANNELS]
+
+    def _subscribe(self, now: float, channel: str, *names: str) -> Command:
+        self._awaited.asked(channel, names, now)
+        if channel == "book":
+            self._renewals.subscribed(names, now)
+            return _ask("subscribe", channel, symbol=list(names), depth=DEPTH, snapshot=True)
+        return _ask("subscribe", channel, symbol=list(names), snapshot=False)
 
     def _reply(self, reply: Reply, now: float) -> list[Command]:
         name, channel = str(reply.symbol or reply.of_result("symbol")), str(reply.of_result("channel"))
@@ -356,8 +369,12 @@ class KrakenSession:
         if name not in self._symbols or channel not in CHANNELS:
             return []
         if reply.method == "subscribe":
-            return [Acknowledged((self._symbols[name],), (channel,))]
-        return [_subscribe("book", name)] if self._renewals.confirmed(name) else []
+            return self._acknowledged(channel, name)
+        return [self._subscribe(now, "book", name)] if self._renewals.confirmed(name) else []
+
+    def _acknowledged(self, channel: str, name: str) -> list[Command]:
+        self._awaited.answered(channel, name)
+        return [Acknowledged((self._symbols[name],), (channel,))]
 
     def _refused(self, reply: Reply, name: str, now: float) -> list[Command]:
         """Refusals name their pair; without one the request as a whole is meant."""
@@ -366,18 +383,13 @@ class KrakenSession:
         if name not in self._symbols:
             return [Refused(None, error)] if reply.symbol is None and channel != "instrument" else []
         if reply.method == "unsubscribe":  # it was not subscribed: then it can be now
-            return [_subscribe("book", name)] if self._renewals.confirmed(name) else []
+            return [self._subscribe(now, "book", name)] if self._renewals.confirmed(name) else []
         if error.startswith(UNSUPPORTED):
+            self._awaited.answered(channel, name)
             return [Refused(self._symbols[name], error, not_listed=True)]
-        if channel is not None:
-            self._retries[channel, name] = now + RETRY_SECONDS
-        return [Refused(self._symbols[name], error)]
-
-
-def _subscribe(channel: str, *names: str) -> Command:
-    if channel == "book":
-        return _ask("subscribe", channel, symbol=list(names), depth=DEPTH, snapshot=True)
-    return _ask("subscribe", channel, symbol=list(names), snapshot=False)
+        if error.startswith(SUBSCRIBED) and channel in CHANNELS:
+            return self._acknowledged(channel, name)
+        return [Refused(self._symbols[name], error)]  # for a passing reason: it is asked for again
 
 
 def _ask(method: str, channel: str, **params: object) -> Command:

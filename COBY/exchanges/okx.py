@@ -38,7 +38,7 @@ from COBY.exchanges.base import (
     Trade,
     not_ours,
 )
-from COBY.renewals import Renewals
+from COBY.renewals import Awaited, Renewals
 from COBY.symbols import split
 from COBY.text import PLAIN_PRICES, SIZES, is_zero
 from COBY.utils.intervals import clamp_us
@@ -134,7 +134,7 @@ class OkxDecoder(ChainedDecoder[SocketChain]):
                 return self._book_frame(_books.decode(frame))
             return self._other_frame(frame)
         except (*UNREADABLE, ValueError) as error:
-            return [Rejected.of(error)]
+            return [Rejected.of(error), *self._missing(frame)]
 
     def _name(self, instrument: str) -> str | None:
         return self._symbols.get(instrument) if self._symbols else instrument.replace("-", "")
@@ -143,22 +143,37 @@ class OkxDecoder(ChainedDecoder[SocketChain]):
         symbol = self._name(message.arg.instId)
         if symbol is None:
             return [Rejected.unknown(message.arg.instId)]
-        if message.action not in ("snapshot", "update"):
-            return [Rejected("frame.shape", f"action {message.action!r}", symbol)]
         chain = self._chain(symbol)
+        if message.action not in ("snapshot", "update"):
+            rejected = Rejected("frame.shape", f"action {message.action!r}", symbol)
+            return [rejected, *chain.lost("an unusable update")]
+        try:  # all of it before the chain moves
+            found = [_event(symbol, message.action, data) for data in message.data]
+        except ValueError as error:
+            return [Rejected("frame.number", str(error), symbol), *chain.lost("an unusable update")]
         events: list[AnyEvent] = []
-        for data in message.data:
-            bids, asks, time_us = _levels(data.bids), _levels(data.asks), _time_us(data.ts)
-            checksum = data.checksum or None
-            if message.action == "snapshot":
-                events += chain.snapshot(
-                    Snapshot(symbol, bids, asks, data.seqId, time_us, depth=DEPTH, checksum=checksum)
-                )
+        for event, data in zip(found, message.data, strict=True):
+            if isinstance(event, Snapshot):
+                events += chain.snapshot(event)
+            elif event.checksum is None and (data.seqId is None or data.prevSeqId is None):
+                events += chain.lost("nothing proves it")
             else:
-                delta = Delta(symbol, bids, asks, None, data.seqId, time_us, checksum)
-                unproven = data.seqId is None and checksum is None
-                events += chain.lost("nothing proves it") if unproven else chain.delta(delta, data.prevSeqId)
+                events += chain.delta(event, data.prevSeqId)
         return events
+
+    def _missing(self, frame: bytes) -> list[AnyEvent]:
+        """Lost, of the books that an unreadable frame was an update of. Any other is missed by the next link."""
+        head = frame[:200]
+        if b'"books"' not in head:
+            return []
+        named = [name for name in self._symbols if f'"{name}"'.encode() in head]
+        lost = [self._symbols[name] for name in named] or sorted(self._chains)
+        return [
+            event
+            for symbol in lost
+            if symbol in self._chains
+            for event in self._chain(symbol).lost("an unusable frame")
+        ]
 
     def _trade(self, data: TradeData) -> AnyEvent:
         symbol = self._name(data.instId)
@@ -184,7 +199,7 @@ class OkxDecoder(ChainedDecoder[SocketChain]):
             return [Notice("notice", f"{message.code}: {message.msg}")]
         if message.event == "unsubscribe" and message.arg is not None and message.arg.channel == "books":
             symbol = self._name(message.arg.instId)
-            return [] if symbol is None else self._chain(symbol).lost("unsubscribed")
+            return [] if symbol is None else self._chain(symbol).lost("unsubscribed", renewing=True)
         if message.event is not None or message.arg is None:
             return []
         if message.arg.channel == "books":
@@ -192,6 +207,14 @@ class OkxDecoder(ChainedDecoder[SocketChain]):
         if message.arg.channel == "trades":
             return [self._trade(data) for data in _trades.decode(frame).data]
         return []
+
+
+def _event(symbol: str, action: str, data: BookData) -> Snapshot | Delta:
+    bids, asks, time_us = _levels(data.bids), _levels(data.asks), _time_us(data.ts)
+    told = data.checksum or None
+    if action == "snapshot":
+        return Snapshot(symbol, bids, asks, data.seqId, time_us, depth=DEPTH, checksum=told)
+    return Delta(symbol, bids, asks, None, data.seqId, time_us, told)
 
 
 def _levels(rows: list[Row]) -> Levels:
@@ -227,6 +250,7 @@ class OkxSession:
         self._pinged = False
         self._operations: deque[float] = deque()
         self._renewals = Renewals()
+        self._awaited = Awaited()
 
     def connect(self) -> Connect:
         return Connect(f"{self._url}/ws/v5/public")
@@ -249,15 +273,17 @@ class OkxSession:
         commands: list[Command] = []
         for name in self._renewals.overdue(now):
             commands += self._ask("subscribe", ("books",), name, now)
+        for channel, name in self._awaited.overdue(now):
+            commands += self._ask("subscribe", (channel,), name, now)
         if now - self._heard >= QUIET_SECONDS and not self._pinged:
             self._pinged = True
             commands.append(Send("ping"))
         return commands
 
-    def resync(self, symbol: str, reason: str, now: float) -> list[Command]:
+    def resync(self, symbol: str, reason: str, now: float, age_seconds: float = 0.0) -> list[Command]:
         """See `Session.resync`: only a new subscription brings a snapshot."""
         name = self._names.get(symbol)
-        if name is None or not self._renewals.begin(name, now):
+        if name is None or not self._renewals.begin(name, now, age_seconds):
             return []
         return self._ask("unsubscribe", ("books",), name, now)
 
@@ -272,6 +298,7 @@ class OkxSession:
             return []
         name, channel = message.arg.instId, message.arg.channel
         if message.event == "subscribe" and channel in CHANNELS:
+            self._awaited.answered(channel, name)
             return [Acknowledged((self._symbols[name],), (CHANNELS[channel],))]
         if message.event == "unsubscribe" and channel == "books" and self._renewals.confirmed(name):
             return self._ask("subscribe", ("books",), name, now)
@@ -284,10 +311,16 @@ class OkxSession:
         if message.code == NOT_LISTED:
             for name, symbol in self._symbols.items():
                 if f"instId:{name} " in text.replace(",", " ") + " ":
+                    self._awaited.answered(None, name)
                     return Refused(symbol, reason, not_listed=True)
         return Refused(None, reason)
 
     def _ask(self, operation: str, channels: Iterable[str], name: str, now: float) -> list[Command]:
+        if operation == "subscribe":
+            for channel in channels:
+                self._awaited.asked(channel, [name], now)
+            if "books" in channels:
+                self._renewals.subscribed([name], now)
         arguments = [{"channel": channel, "instId": name} for channel in channels]
         while self._operations and now - self._operations[0] > HOUR_SECONDS:
             self._operations.popleft()

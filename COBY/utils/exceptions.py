@@ -8,6 +8,7 @@
     │     config.unknown_exchange   an exchange no file in COBY/exchanges is named after
     │     config.unknown_symbol     a symbol that is not configured
     │     config.unknown_quote      a symbol that can't be split in two parts
+    │     config.same_symbol        two symbols under one name of an exchange
     │     config.exchange_file  config.exchange_taken   a file of EXCHANGES_PATH
     │     log.unwritable            the log's file or folder can't be written
     ├── ValidationError         the caller's or the data's: a value

@@ -34,11 +34,12 @@ def poisoned() -> RawLog:
     log.event(START_NS + 1, "connected")
     # A record without a value is a frame that is missing: a book built before it would be doubted.
     log.frame(START_NS + 2, None)
-    log.frame(START_NS + 3, book_body(10, LEVEL, [["101.00", "2.0"]]), kind="http", symbol="BTCUSDT")
     for number, value in enumerate(
         value for values in POISON.values() for value in values if value is not None
     ):
         log.frame(START_NS + 1_000 + number, value)
+    # After the poison: some of it may have been updates, so a book from before would wait for this one.
+    log.frame(START_NS + 2_000, book_body(10, LEVEL, [["101.00", "2.0"]]), kind="http", symbol="BTCUSDT")
     log.frame(START_NS + SECOND_NS // 4, depth(11, 12, [["100.50", "3.0"]], []))
     log.frame(START_NS + SECOND_NS // 4 + 1, trade(1, "100.50", "0.5", START_NS // 1_000_000))
     for half in range(1, 12):

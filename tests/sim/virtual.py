@@ -199,7 +199,8 @@ class World:
             self._after(self._network_us(), lambda: self._resync(record))
 
     def _resync(self, record: Resync) -> None:
-        self._obey(self.session.resync(record.symbol, record.reason, self._monotonic))
+        age_seconds = (self.now_us - record.timestamp) / SECOND_US
+        self._obey(self.session.resync(record.symbol, record.reason, self._monotonic, age_seconds))
 
     # --- one book beside the other ---------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from COBY.exchanges.base import (
     Delta,
     Lost,
     Rejected,
+    Stale,
     Trade,
 )
 from COBY.exchanges.binance import EXCHANGE
@@ -185,14 +186,22 @@ def test_an_impossible_time_rejects_no_trade_and_stays_a_time(time):
         ("U", 14, "frame.range"),
         ("u", 2**63, "frame.shape"),
         ("U", -1, "frame.shape"),
-        ("s", "DOGEUSDT", "frame.unknown_symbol"),
     ],
 )
-def test_a_depth_update_with_a_wrong_field_is_rejected_whole_and_found_missing(field, value, expected):
+def test_a_depth_update_with_a_wrong_field_is_rejected_whole_and_the_book_not_proven(field, value, expected):
     one, message = decoder(), depth(11, 13, [["1", "1"]], [])
     http(one, book_body(10, [], []))
     message["data"][field] = value
-    assert code(ws(one, message)) == expected
-    assert isinstance(ws(one, depth(14, 15, [], []))[0], Lost), (
-        "its changes are missing: the book is not proven"
-    )
+    rejected, lost = ws(one, message)
+    assert code([rejected]) == expected
+    assert isinstance(lost, Lost)
+    assert ws(one, depth(14, 15, [], [])) == [], "held for the next snapshot"
+    assert isinstance(http(one, book_body(9, [], []))[0], Stale), "from before it"
+
+
+def test_an_update_of_an_unknown_symbol_says_nothing_of_the_others():
+    one, message = decoder(), depth(11, 13, [["1", "1"]], [])
+    http(one, book_body(10, [], []))
+    message["data"]["s"] = "DOGEUSDT"
+    assert code(ws(one, message)) == "frame.unknown_symbol"
+    assert isinstance(ws(one, depth(14, 15, [], []))[0], Lost), "but it may have been one of theirs"

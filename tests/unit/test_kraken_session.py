@@ -40,9 +40,14 @@ def fresh():
     return one
 
 
-def subscribed():
+def subscribed(*unanswered):
+    """A session whose subscriptions were confirmed, but for these (channel, pair)."""
     one = fresh()
     assert len(one.received(INSTRUMENT, 100.5)) == 2
+    for channel in ("book", "trade"):
+        for name in SYMBOLS:
+            if (channel, name) not in unanswered:
+                one.received(reply("subscribe", channel, name), 100.6)
     return one
 
 
@@ -67,7 +72,7 @@ def test_books_and_trades_are_subscribed_when_the_precisions_came():
     one = fresh()
     assert asked(one.received(INSTRUMENT, 101.0)) == [book("subscribe", *SYMBOLS), trade(*SYMBOLS)]
     assert one.received(INSTRUMENT, 102.0) == [], "once"
-    assert one.timer(200.0) == []
+    assert one.timer(115.9) == []
 
 
 def test_or_five_seconds_later_without_them():
@@ -93,23 +98,33 @@ def test_an_acknowledgement_is_of_one_channel_of_one_symbol(channel):
     ]
 
 
-@pytest.mark.parametrize("number", [2, 3, None, 77, [1], {}, "2"])
+@pytest.mark.parametrize("number", [2, None, 77, [1], {}, "2"])
 def test_a_symbol_that_is_not_listed_is_told_once_and_not_asked_for_again(number):
-    one, error = subscribed(), "Currency pair not supported BTC/USD"
+    one, error = subscribed(("book", "BTC/USD")), "Currency pair not supported BTC/USD"
     assert one.received(refusal(error, number=number), 101.0) == [Refused("BTCUSD", error, not_listed=True)]
     assert one.timer(1000.0) == []
 
 
-@pytest.mark.parametrize(("number", "again"), [(2, book("subscribe", "BTC/USD")), (3, trade("BTC/USD"))])
-def test_another_refusal_of_a_symbol_is_tried_again_ten_seconds_later_for_its_channel(number, again):
-    one = subscribed()
-    for start in (101.0, 120.0):
-        assert one.received(refusal("EGeneral:Internal error", number=number), start) == [
-            Refused("BTCUSD", "EGeneral:Internal error")
-        ]
-        assert one.timer(start + 9.9) == []
-        assert asked(one.timer(start + 10.0)) == [again]
-        assert one.timer(start + 11.0) == []
+@pytest.mark.parametrize(
+    ("channel", "number", "again"),
+    [("book", 2, book("subscribe", "BTC/USD")), ("trade", 3, trade("BTC/USD"))],
+)
+def test_another_refusal_or_no_answer_at_all_is_asked_for_again_every_fifteen_seconds(channel, number, again):
+    one = subscribed((channel, "BTC/USD"))
+    error = "EGeneral:Internal error"
+    assert one.received(refusal(error, number=number), 101.0) == [Refused("BTCUSD", error)]
+    for at in (115.5, 130.5, 145.5):
+        assert one.timer(at - 0.1) == []
+        assert asked(one.timer(at)) == [again]
+    one.received(reply("subscribe", channel), 146.0)
+    assert one.timer(1000.0) == []
+
+
+def test_what_is_subscribed_already_is_confirmed():
+    one = subscribed(("trade", "BTC/USD"))
+    answer = refusal("Already subscribed to one ore more channels", number=3)
+    assert one.received(answer, 101.0) == [Acknowledged(("BTCUSD",), ("trade",))]
+    assert one.timer(1000.0) == []
 
 
 def test_a_refusal_without_a_symbol_is_of_the_whole_request():
@@ -128,6 +143,7 @@ def test_a_new_snapshot_comes_by_a_new_subscription_after_the_answer(answer):
     assert asked(one.resync("ETHUSD", "checksum", 200.6)) == [book("unsubscribe", "ETH/USD")], "of each book"
     assert asked(one.received(answer, 201.0)) == [book("subscribe", "BTC/USD")]
     assert one.received(answer, 201.1) == [], "once"
+    one.received(reply("subscribe", "book"), 201.2)
     assert asked(one.timer(205.6)) == [book("subscribe", "ETH/USD")]
     assert asked(one.resync("BTCUSD", "checksum", 210.0)) == [book("unsubscribe", "BTC/USD")], "and again"
 

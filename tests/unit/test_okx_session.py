@@ -34,9 +34,23 @@ def error(code, message):
 
 
 def subscribed(symbols=SYMBOLS, now=0.0):
+    """A session whose subscriptions were confirmed."""
     one = EXCHANGE.session(symbols, Endpoints("wss://ws", "https://rest"))
     one.opened(now)
+    for name in symbols:
+        for channel in ("books", "trades"):
+            one.received(event("subscribe", channel, name), now)
     return one
+
+
+def test_no_answer_is_asked_for_again_every_fifteen_seconds():
+    one = EXCHANGE.session({"BTC-USDT": "BTCUSDT"}, Endpoints("wss://ws", "https://rest"))
+    one.opened(0.0)
+    one.received(event("subscribe", "books"), 1.0)
+    assert one.timer(14.9) == []
+    assert asked(one.timer(15.0)) == [request("subscribe", "BTC-USDT", "trades")]
+    one.received(event("subscribe", "trades"), 16.0)
+    assert one.timer(30.0) == []
 
 
 def test_a_request_for_each_symbol_so_that_a_bad_one_spoils_no_other():
@@ -125,6 +139,7 @@ def test_a_new_snapshot_comes_by_a_new_subscription_after_the_answer():
     assert one.received(event("unsubscribe", "trades"), 10.7) == []
     assert asked(one.received(event("unsubscribe"), 11.0)) == [request("subscribe", "BTC-USDT", "books")]
     assert one.received(event("unsubscribe"), 11.1) == [], "once"
+    one.received(event("subscribe"), 11.2)
     assert asked(one.timer(15.6)) == [request("subscribe", "ETH-USDT", "books")]
     assert asked(one.resync("BTCUSDT", "checksum", 16.0)) == [request("unsubscribe", "BTC-USDT", "books")]
 

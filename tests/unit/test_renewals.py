@@ -3,17 +3,38 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from COBY.renewals import ANSWER_SECONDS, Renewals
+from COBY.renewals import ANSWER_SECONDS, Awaited, Renewals
 
 
 def test_a_renewal_is_begun_once_and_ends_with_the_answer():
     one = Renewals()
-    assert one.begin("a", 10.0)
-    assert not one.begin("a", 10.1)
-    assert one.begin("b", 10.1), "each book by itself"
+    assert one.begin("a", 10.0, 0.0)
+    assert not one.begin("a", 10.1, 0.0)
+    assert one.begin("b", 10.1, 0.0), "each book by itself"
     assert one.confirmed("a")
     assert not one.confirmed("a")
-    assert one.begin("a", 10.2)
+    assert one.begin("a", 10.2, 0.0)
+
+
+def test_a_request_from_before_the_last_subscription_is_served_by_it():
+    one = Renewals()
+    one.subscribed(["a", "b"], 100.0)
+    assert not one.begin("a", 103.0, 3.1), "asked at 99.9"
+    assert one.begin("a", 103.0, 2.9), "asked at 100.1"
+    assert one.begin("c", 103.0, 50.0)
+
+
+def test_what_is_not_answered_is_asked_for_again_until_it_is():
+    one = Awaited()
+    one.asked("book", ["a", "b"], 10.0)
+    one.asked("trade", ["a"], 11.0)
+    assert one.overdue(24.9) == []
+    assert one.overdue(25.0) == [("book", "a"), ("book", "b")]
+    assert one.overdue(25.1) == []
+    one.answered("book", "a")
+    assert one.overdue(26.0) == [("trade", "a")]
+    one.answered(None, "a")
+    assert one.overdue(1_000.0) == [("book", "b")]
 
 
 def test_an_answer_that_nobody_waits_for_means_nothing():
@@ -22,8 +43,8 @@ def test_an_answer_that_nobody_waits_for_means_nothing():
 
 def test_without_an_answer_it_ends_after_five_seconds():
     one = Renewals()
-    one.begin("a", 10.0)
-    one.begin("b", 12.0)
+    one.begin("a", 10.0, 0.0)
+    one.begin("b", 12.0, 0.0)
     assert ANSWER_SECONDS == 5.0
     assert one.overdue(14.9) == []
     assert one.overdue(15.0) == ["a"]
@@ -32,19 +53,13 @@ def test_without_an_answer_it_ends_after_five_seconds():
     assert one.overdue(17.0) == ["b"]
 
 
-def test_another_time_to_wait():
-    one = Renewals()
-    one.begin("a", 10.0, wait_seconds=1.0)
-    assert one.overdue(11.0) == ["a"]
-
-
 @given(st.lists(st.tuples(st.sampled_from("bco"), st.sampled_from("xy"), st.floats(0, 3))))
 def test_every_unsubscription_is_followed_by_exactly_one_subscription(steps):
     one, now, open_since = Renewals(), 0.0, {}
     for kind, name, seconds in steps:
         now += seconds
         if kind == "b":
-            assert one.begin(name, now) == (name not in open_since)
+            assert one.begin(name, now, 0.0) == (name not in open_since)
             open_since.setdefault(name, now)
         elif kind == "c":
             assert one.confirmed(name) == (name in open_since)
