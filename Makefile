@@ -13,12 +13,17 @@ SETUP := $(VENV)/.setup
 LOCK = $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-# make demo FOR=60 · make test TESTS=word · make bench sim-test ARGS=…
+# make faults CASE=2 SEED=1 ROUNDS=50 · make demo FOR=60 · make test TESTS=word · make bench sim-test ARGS=…
+# Most of the tests' time is waiting for servers, so two sets of them side by side; a module's tests stay together.
+PYTEST := $(PY) -m pytest -n 2 --dist loadscope
 FOR ?=
+CASE ?=
+SEED ?=
+ROUNDS ?=
 TESTS ?=
 ARGS ?=
 
-.PHONY: help setup servers demo live test test-long check fmt lint types imports docs-test bench sim-test up down lock clean
+.PHONY: help setup servers demo live test test-long check fmt lint types imports docs-test bench faults sim-test up down lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -52,17 +57,17 @@ live: setup ## the same on the real exchanges
 	$(PY) -m deploy.local.demo --live $(if $(FOR),--for $(FOR)) $(ARGS)
 
 test: setup ## the tests on real servers, without the long ones; TESTS=word selects, long ones too
-	$(PY) -m pytest $(if $(TESTS),-k '$(TESTS)',-m 'not long') $(ARGS)
+	$(PYTEST) $(if $(TESTS),-k '$(TESTS)',-m 'not long') $(ARGS)
 
 test-long: setup ## all tests
-	$(PY) -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 check: setup ## what CI runs: format, lint, types, imports, docs test, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PY) -m pytest -m 'not long' $(ARGS)
+	$(PYTEST) -m 'not long' $(ARGS)
 
 fmt: $(SETUP) ## format the code, mend what the linter can
 	$(BIN)/ruff check --fix .
@@ -83,6 +88,9 @@ docs-test: setup ## every setting, command, table and topic is in the documents
 
 bench: setup ## measure side by side, into bench/results.json
 	$(PY) -m tests.bench $(ARGS)
+
+faults: setup ## deal faults to a running pipeline, check every invariant; CASE= SEED= ROUNDS=, all without
+	$(PY) -m tests.faults $(if $(CASE),--case $(CASE)) $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(ARGS)
 
 sim-test: setup ## 200 seeds of every simulated exchange, in memory: each book against the simulator's
 	$(PY) -m tests.sim $(ARGS)

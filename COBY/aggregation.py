@@ -16,10 +16,10 @@ from COBY.models import (
     PriceBuckets,
     PriceLevel,
 )
-from COBY.processing import unproven_tick
 from COBY.records import UNITS, BookTick, Bucket, Level, MergedLevel
 from COBY.side import Side
 from COBY.text import PRICES, SIZES, NumberError
+from COBY.ticks import unproven_tick
 from COBY.utils.exceptions import AggregationError, ConfigurationError
 from COBY.utils.intervals import from_us, to_us
 

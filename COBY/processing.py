@@ -15,7 +15,7 @@ from COBY.exchanges.base import AnyEvent, Delta, Exchange, Lost, NotListed, Reje
 from COBY.interfaces import DataProcessor
 from COBY.metrics import metrics
 from COBY.models import OrderBookMetrics, OrderBookSnapshot, TradeEvent
-from COBY.records import UNITS, Bar, BookTick, Bucket, Level
+from COBY.records import UNITS
 from COBY.text import PRICES, SIZES, NumberError, check_levels, is_zero
 from COBY.trades import trade_event
 from COBY.utils.exceptions import ConfigurationError, ProcessingError
@@ -23,8 +23,6 @@ from COBY.utils.intervals import from_us
 
 if TYPE_CHECKING:  # settings are passed in: a pure file never reads them by itself
     from COBY.config import Config
-
-TOP_LEVELS = 50
 
 
 class ConnectionState(msgspec.Struct):
@@ -59,12 +57,15 @@ class ConnectionProcessor:
 
     def take(self, frame: bytes, kind: str, symbol: str | None, url: str | None) -> list[AnyEvent]:
         """Decode one frame and bring the books up to it; the events are returned for whoever counts and publishes."""
-        applied = map(self.apply, self.decode(frame, kind, symbol, url))
-        return [event for event in applied if event is not None]
+        events = self.decode(frame, kind, symbol, url)
+        if len(events) == 1 and type(events[0]) is Trade:
+            return events  # what comes most
+        return [event for event in map(self.apply, events) if event is not None]
 
     def decode(self, frame: bytes, kind: str, symbol: str | None, url: str | None) -> list[AnyEvent]:
         """The events of one frame, each for `apply` before another frame is decoded."""
-        self._doubted.clear()
+        if self._doubted:
+            self._doubted.clear()
         return self.decoder.decode(frame, kind, symbol, url)
 
     def apply(self, event: AnyEvent) -> AnyEvent | None:
@@ -122,70 +123,6 @@ class ConnectionProcessor:
         for symbol, book in state.books.items():
             if not served or symbol in served:
                 self.book(symbol).load(book)
-
-
-def book_tick(
-    symbol: str,
-    exchange: str,
-    time_us: int,
-    depth: int,
-    bucket_size: int,
-    book: Book,
-    conn: str,
-    bars: list[Bar],
-) -> BookTick:
-    """The record of a live book at the tick ``time_us`` (flushed and not crossed)."""
-    levels = (book.bids.top(TOP_LEVELS), book.asks.top(TOP_LEVELS))
-    buckets = (book.bids.top_buckets(depth), book.asks.top_buckets(depth))
-    tick = unproven_tick(symbol, exchange, time_us, bucket_size, levels, buckets)
-    low, high = book.coverage()
-    return msgspec.structs.replace(
-        tick, conn=conn, sequence_id=book.sequence_id, covered_low=low, covered_high=high, bars=bars
-    )
-
-
-def blind_tick(
-    symbol: str, exchange: str, time_us: int, bucket_size: int, reason: str, bars: list[Bar]
-) -> BookTick:
-    """The record of a blind book: it states nothing of the book, only why, and the trades that came all the same."""
-    none = None
-    return BookTick(
-        symbol, exchange, time_us, False, reason, none, none, [], [], bucket_size, [], [],
-        none, none, none, none, none, none, none, 0, bars,
-    )  # fmt: skip
-
-
-def unproven_tick(
-    symbol: str,
-    exchange: str,
-    time_us: int,
-    bucket_size: int,
-    levels: tuple[list[Level], list[Level]],
-    buckets: tuple[list[Bucket], list[Bucket]],
-) -> BookTick:
-    """A tick from levels and buckets that somebody brings, without limit of coverage: what merging takes."""
-    figures = metrics(*levels)
-    return BookTick(
-        symbol,
-        exchange,
-        time_us,
-        True,
-        None,
-        None,
-        None,
-        *levels,
-        bucket_size,
-        *buckets,
-        None,
-        None,
-        figures.mid_price,
-        figures.spread,
-        figures.bid_volume,
-        figures.ask_volume,
-        figures.imbalance,
-        figures.quality,
-        [],
-    )
 
 
 class Processor(DataProcessor):

@@ -149,6 +149,12 @@ class Settings:
         "5.0",
         "From one recovery snapshot to the next.",
     )
+    watchdog_seconds: int = _setting(
+        "WATCHDOG_SECONDS",
+        integer(2, 86_400, "seconds"),
+        "60",
+        "A stream worker with something to read that takes nothing for so long ends, to be started again.",
+    )
     retention_raw: int = _setting("RETENTION_RAW", DURATION, "7d", "How long raw topics keep frames.")
     retention_raw_bytes: int = _setting(
         "RETENTION_RAW_BYTES",

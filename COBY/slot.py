@@ -20,7 +20,7 @@ from COBY.exchanges.base import (
     Stale,
     Trade,
 )
-from COBY.processing import ConnectionProcessor, blind_tick, book_tick
+from COBY.processing import ConnectionProcessor
 from COBY.records import Bar, Gap, Resync
 from COBY.slot_state import (
     RESYNC_EVENT_US,
@@ -32,6 +32,7 @@ from COBY.slot_state import (
     SavedSlot,
     SymbolState,
 )
+from COBY.ticks import blind_tick, book_tick
 from COBY.trades import SECOND_US
 
 RESYNC_REPEAT_US = 5 * SECOND_US

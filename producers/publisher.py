@@ -16,6 +16,7 @@ from COBY.codec import encode
 from COBY.config import Config
 from COBY.records import Status
 from COBY.runtime.kafka import make_producer
+from COBY.runtime.memory import memory
 from COBY.runtime.metrics import Metrics
 from COBY.topics import RAW_PARTITIONS, partition_of, topic_name
 from COBY.utils.exceptions import BrokerError
@@ -73,9 +74,8 @@ class Publisher:
         if not self.full:
             records, size = self._records, self._bytes
             # An empty buffer takes any frame: one larger than the whole bound could else never pass.
-            self.full = records >= self._limit_records or (
-                records > 0 and size + size_bytes > self._limit_bytes
-            )
+            too_large = records > 0 and size + size_bytes > self._limit_bytes
+            self.full = records >= self._limit_records or too_large or memory().full
         return not self.full
 
     def put(self, record: RawRecord) -> None:
@@ -124,7 +124,7 @@ class Publisher:
             raise self._failure
         self._buffered.set(self._records)
         half = self._records * 2 <= self._limit_records and self._bytes * 2 <= self._limit_bytes
-        if self.full and half:
+        if self.full and half and not memory().full:
             self.full = False
             holed, self._holed = self._holed, {}
             for stream in holed:

@@ -16,6 +16,7 @@ from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # re
 
 from COBY.config import Config
 from COBY.runtime.kafka import ANSWER_SECONDS, admin, broker_error, make_consumer
+from COBY.runtime.memory import memory
 from COBY.utils.logging import get_logger
 
 Partition = tuple[str, int]
@@ -33,6 +34,7 @@ class Intake:
         self._admin = admin(cfg)
         self._ahead = min(ahead, cfg.data_buffer_size)
         self._backlog: deque[Message] = deque()
+        self._held: int | None = None
         self.generation = 0
         self.dealt: list[Partition] = []
         """Partitions of this member."""
@@ -46,6 +48,7 @@ class Intake:
         """Start the dealt partitions at these offsets, and commit these for displays of lag."""
         places = _places(offsets)
         self._consumer.assign(places)
+        self._held = None  # what is assigned anew is not paused
         self.placed = True
         self.commit(offsets)
 
@@ -54,6 +57,7 @@ class Intake:
 
         BrokerError `kafka.fatal` when the consumer can't go on.
         """
+        self._hold(memory().full)
         if not self._backlog:
             self._backlog.extend(self._records(lambda: self._consumer.consume(self._ahead, seconds)))
         return self._backlog.popleft() if self._backlog else None
@@ -65,8 +69,18 @@ class Intake:
         self._consumer.pause(paused)
         while monotonic() < until and not stopped() and generation == self.generation:
             self._backlog.extend(self._records(lambda: self._consumer.consume(1, POLL_SECONDS)))
-        if generation == self.generation:
+        if generation == self.generation and self._held is None:
             self._consumer.resume(paused)
+
+    def _hold(self, full: bool) -> None:
+        """Take nothing new while the process' memory is full: all it is dealt is paused, as a member of its group."""
+        if full and self._held != self.generation:
+            self._consumer.pause(_partitions(self.dealt if self.placed else []))
+            self._held = self.generation
+        elif not full and self._held is not None:
+            if self._held == self.generation:
+                self._consumer.resume(_partitions(self.dealt if self.placed else []))
+            self._held = None
 
     def bounds(self, partitions: Iterable[Partition]) -> dict[Partition, tuple[int, int]]:
         """(oldest offset, end offset) by partition, asked of the brokers. KafkaException when one does not answer.

@@ -1,13 +1,15 @@
 """The worker that keeps the latest values and a live feed in Redis: `python -m sinks.redis`.
 
-Redis is a cache. Values are written by compare-position-and-set in one script, so that an older one never replaces a
-newer one of its source, whoever writes and however often. An empty Redis is filled from the tails of the topics.
+Redis is a cache. Values are written by compare-position-and-set (sinks/cache.py), so that an older one never replaces
+a newer one of its source, whoever writes and however often. An empty Redis is filled by sinks/rebuild.py before
+anything new is written into it.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 
 import click
@@ -15,22 +17,22 @@ import redis
 from confluent_kafka import KafkaException, Message
 
 from COBY.config import Config
-from COBY.records import Status
 from COBY.runtime.health import serve_health
 from COBY.runtime.kafka import check_topics
 from COBY.runtime.main import run
 from COBY.runtime.metrics import Metrics, metrics
-from COBY.runtime.reader import place_of
-from COBY.runtime.redis import built_key, is_passing, make_client, require_redis
+from COBY.runtime.redis import is_passing, make_client, require_redis
 from COBY.topics import topic_name
 from COBY.utils.exceptions import CobyError, StorageError
 from COBY.utils.logging import get_logger
 from COBY.utils.timing import measure
-from sinks.batch import decode_as
-from sinks.intake import Intake, Partition, headers_of
-from sinks.latest import CHANNELS, TAIL, TAILS, Entry, Origin, entry_of
+from sinks.cache import LOST, entry_of_message, held, write_entries
+from sinks.intake import Intake, Partition
+from sinks.known import TABLES
+from sinks.latest import CHANNELS, Entry
 from sinks.letters import DeadLetters, Letter
 from sinks.patience import pauses
+from sinks.rebuild import Filled, Rebuild, Span, tail_start
 from sinks.rows import TOPICS as STORED
 
 STAGE = "redis"
@@ -38,23 +40,7 @@ BATCH_RECORDS = 200
 BATCH_SECONDS = 0.05
 POLL_SECONDS = 0.1
 LOOK_SECONDS = 1.0
-
-SCRIPT = """
-local last = redis.call('HGET', KEYS[3], ARGV[1])
-if last then
-    local first, index = string.match(last, '^(-?%d+):(-?%d+)$')
-    first, index = tonumber(first), tonumber(index)
-    local new_first, new_index = tonumber(ARGV[2]), tonumber(ARGV[3])
-    if new_first < first or (new_first == first and new_index <= index) then
-        return 0
-    end
-end
-redis.call('SET', KEYS[1], ARGV[4])
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], '*', 'value', ARGV[4])
-redis.call('HSET', KEYS[3], ARGV[1], ARGV[2] .. ':' .. ARGV[3])
-return 1
-"""
-"""KEYS: latest, feed, positions. ARGV: field, first, index, value, feed length. Numbers stay below 2^53."""
+FILL_SECONDS = 60.0
 
 log = get_logger(__name__)
 
@@ -71,8 +57,12 @@ class RedisSink:
         self._intake = Intake(cfg, self._group, list(self._names), BATCH_RECORDS)
         self._letters = DeadLetters(cfg, STAGE, shown)
         self._client = make_client(cfg)
-        self._script = self._client.register_script(SCRIPT)
+        self._rebuild = Rebuild(cfg, self._names, self._client, stop.is_set)
         self._next: dict[Partition, int] = {}
+        self._lost = False
+        self._partial: set[Partition] = set()
+        """Partitions filled without the database: keys whose newest record lies far back may be missing."""
+        self._filled = monotonic()
         self._trouble: str | None = None
         self._looked = monotonic()
         shown.init_stage(STAGE, CHANNELS)
@@ -102,41 +92,60 @@ class RedisSink:
         return self._intake.placed, f"{len(self._intake.dealt)} partitions"
 
     def _place(self, partitions: Sequence[Partition], current: dict[Partition, int]) -> None:
-        """Start where we were (``current``, else committed); at the tail where Redis lost what it had, or never had."""
+        """Start where we were (``current``, else committed); fill first what Redis lost, or never had."""
         starts: dict[Partition, int] = {}
+        filled = Filled()
 
         def read() -> None:
             known = self._intake.committed(partitions) | current
-            built = self._built(partitions)
-            for partition, (low, end) in self._intake.bounds(partitions).items():
-                tail = max(low, end - TAILS.get(self._names[partition[0]], TAIL))
-                place = known.get(partition, tail)
-                starts[partition] = max(low, min(place, end) if partition in built else min(place, tail))
-            if partitions:
-                self._client.hset(built_key(self._prefix), mapping={_field(item): 1 for item in partitions})
+            there = held(self._client, self._prefix, list(partitions))
+            spans = {item: Span(*span) for item, span in self._intake.bounds(partitions).items()}
+            self._fill({item: span for item, span in spans.items() if item not in there}, known, filled)
+            for partition, span in spans.items():
+                tail = tail_start(self._names[partition[0]], span)
+                place = filled.ends.get(partition, known.get(partition, tail))
+                starts[partition] = max(span.first, min(place, span.end))
 
-        if self._attempt(read):
-            self._next = starts
+        if self._attempt(read) and self._bury(filled.letters) and not self._stop.is_set():
+            self._next, self._lost = starts, False
+            self._count(filled.new)
             self._intake.place(starts)
             log.info("placed", partitions=len(starts))
 
-    def _built(self, partitions: Sequence[Partition]) -> set[Partition]:
-        """The partitions whose tail Redis holds."""
-        if not partitions:
-            return set()
-        marks = self._client.hmget(built_key(self._prefix), [_field(item) for item in partitions])
-        return {item for item, mark in zip(partitions, marks, strict=True) if mark is not None}
+    def _fill(self, spans: Mapping[Partition, Span], known: Mapping[Partition, int], filled: Filled) -> None:
+        if not spans:
+            return
+        self._rebuild.fill(spans, known, filled)
+        self._filled = monotonic()
+        if not filled.complete:
+            self._partial |= {item for item in spans if self._names[item[0]] in TABLES}
+        log.info("filled", partitions=len(spans), with_database=filled.complete)
+
+    def _complete(self) -> None:
+        """Fill again what was filled without the database. What is there already is newer, or the same, and stays."""
+        self._filled = monotonic()
+        self._partial &= set(self._intake.dealt)
+        spans = {item: Span(*span) for item, span in self._intake.bounds(self._partial).items()}
+        again = Filled()
+        self._rebuild.fill(spans, {}, again, without_database=False)
+        if again.complete:
+            self._partial.clear()
+            log.info("filled", partitions=len(spans), with_database=True)
 
     def _look(self) -> None:
-        """Once a second: has Redis been emptied? Then its partitions are read again from their tails."""
+        """Once a second: has Redis been emptied? Then its partitions are filled again."""
         self._looked = monotonic()
-        missing: list[bool] = []
         dealt = list(self._intake.dealt)
-        if not self._attempt(lambda: missing.append(len(self._built(dealt)) < len(dealt))):
+        there: list[bool] = []
+        if not self._attempt(
+            lambda: there.append(len(held(self._client, self._prefix, dealt)) == len(dealt))
+        ):
             return
-        if missing[-1]:
-            log.warning("cache_lost", action="reading the tails of the topics again")
+        if self._lost or not there[-1]:
+            log.warning("cache_lost", action="filling it again from topics and database")
             self._place(dealt, dict(self._next))
+        elif self._partial and monotonic() >= self._filled + FILL_SECONDS:
+            self._attempt(self._complete)
         for partition, next_offset in self._next.items():
             end = self._intake.end(partition)
             lag = 0 if end is None else max(0, end - next_offset)
@@ -158,41 +167,30 @@ class RedisSink:
         return messages
 
     def _handle(self, messages: Sequence[Message]) -> None:
-        entries: list[Entry] = []
+        entries: list[tuple[Entry, Partition]] = []
         letters: list[Letter] = []
         for message in messages:
             try:
-                entries.append(self._entry(message))
+                entry = entry_of_message(self._prefix, self._names, message)
+                entries.append((entry, place_in(message)))
             except CobyError as error:
                 letters.append(Letter(message, error.code, error.detail()))
-        # What the other sink reads too is its to bury: each record that can't be used is one dead letter.
-        own = [letter for letter in letters if self._names[str(letter.message.topic())] not in STORED]
         with measure(self._shown.batch_seconds.labels(STAGE).observe):
-            sent = not own or self._letters.send(own, self._stop.is_set)
-            if sent and self._attempt(lambda: self._send(entries)):
+            if self._bury(letters) and self._attempt(lambda: self._send(entries)) and not self._lost:
                 self._settle(messages)
 
-    def _entry(self, message: Message) -> Entry:
-        topic, number, offset = str(message.topic()), message.partition(), message.offset()
-        assert number is not None
-        assert offset is not None
-        channel = self._names[topic]
-        record = decode_as(message, channel)
-        if isinstance(record, Status):
-            source, position = record.slot, (record.observed_at, 0)  # producers number nothing here
-        else:
-            source, position = place_of(headers_of(message))
-        return entry_of(self._prefix, channel, record, source, position, Origin(topic, number, offset))
+    def _bury(self, letters: Sequence[Letter]) -> bool:
+        """Write the dead letters; False if told to stop meanwhile.
 
-    def _send(self, entries: Sequence[Entry]) -> None:
-        if not entries:
-            return
-        pipe = self._client.pipeline(transaction=False)
-        for entry in entries:
-            keys = [entry.latest, entry.feed, entry.positions]
-            first, index = entry.position
-            self._script(keys, [entry.field, first, index, entry.value, entry.feed_length], client=pipe)
-        pipe.execute()
+        What the other sink reads too is its to bury: each record that can't be used is one dead letter.
+        """
+        own = [letter for letter in letters if self._names[str(letter.message.topic())] not in STORED]
+        return not own or self._letters.send(own, self._stop.is_set)
+
+    def _send(self, entries: Sequence[tuple[Entry, Partition]]) -> None:
+        """Write entries; where Redis has been emptied nothing is written, and it is filled first."""
+        if entries and LOST in write_entries(self._client, self._prefix, entries):
+            self._lost, self._looked = True, monotonic() - LOOK_SECONDS
 
     def _attempt(self, work: Callable[[], object]) -> bool:
         """Do it, and again after each passing error (the one place of retries); False if it had to be given up."""
@@ -214,20 +212,23 @@ class RedisSink:
         raise AssertionError("pauses do not end")
 
     def _settle(self, messages: Sequence[Message]) -> None:
-        moved: dict[Partition, int] = {}
-        for message in messages:
-            topic, number, offset = str(message.topic()), message.partition(), message.offset()
-            assert number is not None
-            assert offset is not None
-            moved[topic, number] = offset + 1
-            self._shown.outputs.labels(STAGE, self._names[topic]).inc()
+        moved = {place_in(message): int(message.offset() or 0) + 1 for message in messages}
         self._next |= moved
-        self._shown.records.labels(STAGE).inc(len(messages))
+        self._count(Counter(self._names[str(message.topic())] for message in messages))
         self._intake.commit(moved)
 
+    def _count(self, records: Mapping[str, int]) -> None:
+        """Show records taken, by channel."""
+        for channel, count in records.items():
+            self._shown.outputs.labels(STAGE, channel).inc(count)
+        self._shown.records.labels(STAGE).inc(sum(records.values()))
 
-def _field(partition: Partition) -> str:
-    return f"{partition[0]}/{partition[1]}"
+
+def place_in(message: Message) -> Partition:
+    """The partition a record came from."""
+    number = message.partition()
+    assert number is not None
+    return str(message.topic()), number
 
 
 def serve(cfg: Config, stop: threading.Event) -> None:

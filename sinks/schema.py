@@ -13,6 +13,7 @@ from COBY.runtime.database import Connection, refused
 from COBY.utils.exceptions import StorageError
 
 _LOCK = 0x434F4259  # "COBY": one migration at a time in a database
+_INIT = "`coby db init` brings it up to date"
 _FILE = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 
 
@@ -72,13 +73,18 @@ def _migrate_locked(conn: Connection) -> list[Migration]:
 
 def check_schema(conn: Connection) -> None:
     """StorageError `db.schema_missing`, `db.schema_older` or `db.schema_newer` unless the schema is the code's."""
-    row = conn.execute("SELECT to_regclass('schema_version') IS NOT NULL").fetchone()
-    allowed = "`coby db init` brings it up to date"
-    if row is None or not row[0] or not (version := _not_newer(_recorded(conn))):
-        raise StorageError("db.schema_missing", "the database has no tables of ours", allowed=allowed)
+    version = recorded_version(conn)
     if version < len(migrations()):
         text = f"the database is at version {version}, this code needs {len(migrations())}"
-        raise StorageError("db.schema_older", text, allowed=allowed)
+        raise StorageError("db.schema_older", text, allowed=_INIT)
+
+
+def recorded_version(conn: Connection) -> int:
+    """The version of the database's schema. StorageError `db.schema_missing`, `db.schema_newer` than this code."""
+    row = conn.execute("SELECT to_regclass('schema_version') IS NOT NULL").fetchone()
+    if row is None or not row[0] or not (version := _not_newer(_recorded(conn))):
+        raise StorageError("db.schema_missing", "the database has no tables of ours", allowed=_INIT)
+    return version
 
 
 def _recorded(conn: Connection) -> int:

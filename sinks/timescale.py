@@ -16,6 +16,7 @@ from confluent_kafka import KafkaException
 from psycopg_pool import PoolTimeout
 
 from COBY.config import Config
+from COBY.runtime import crash
 from COBY.runtime.database import Connection, connect, is_passing, is_row_fault, make_pool, refused
 from COBY.runtime.health import serve_health
 from COBY.runtime.kafka import check_topics
@@ -157,7 +158,10 @@ class TimescaleSink:
                 return  # the commit of an earlier attempt succeeded, only its answer was lost
             if moved < len(steps):
                 raise another_writer(steps)
+            crash.reached("timescale.moved")
             write(cursor)
+            crash.reached("timescale.written")
+        crash.reached("timescale.committed")
 
     def _write_good(self, cursor: Cursor, batch: Batch) -> None:
         """Write what the database takes; what it refuses goes to the dead letters before the commit."""

@@ -14,6 +14,7 @@ import psycopg
 from confluent_kafka import Message
 from psycopg import sql
 
+from COBY.runtime import crash
 from COBY.runtime.database import is_row_fault
 from COBY.utils.exceptions import StorageError
 from sinks.rows import Row
@@ -54,7 +55,9 @@ def write_rows(cursor: Cursor, table: Table, rows: Sequence[Values]) -> int:
     kept = last_per_key(table, rows)
     if kept:
         copy_rows(cursor, table, kept)
+        crash.reached("timescale.copied")
         upsert_rows(cursor, table)
+        crash.reached("timescale.upserted")
     return len(kept)
 
 

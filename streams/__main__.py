@@ -19,7 +19,8 @@ def main(stage: str) -> None:
     """Turn raw frames into books, trades, heatmaps and candles, partition by partition, until SIGTERM.
 
     Settings come from the environment (KAFKA_BOOTSTRAP_SERVERS, EXCHANGES, SYMBOLS, METRICS_PORT ...). Workers of
-    one TOPIC_PREFIX share the partitions. Exit codes: 0 stopped, 1 a bug, 2 an error with a code, 3 not drained.
+    one TOPIC_PREFIX share the partitions. Exit codes: 0 stopped, 1 a bug, 2 an error with a code, 3 not drained,
+    4 stalled (WATCHDOG_SECONDS).
 
     \b
     Example:

@@ -121,6 +121,13 @@ class Ledger:
         """The offset after the acked prefix; None while nothing is acked."""
         return self._ends.get(tp)
 
+    def given(self, tp: TP) -> int | None:
+        """The offset after the last chunk given out and not acked; None without one. From any thread."""
+        try:
+            return self._open[tp][-1] + 1
+        except (KeyError, IndexError):
+            return None
+
     def clear(self) -> None:
         """Forget everything."""
         self._open.clear()

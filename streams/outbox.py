@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from COBY.runtime import crash
 from COBY.runtime.kafka import Delivered, GaplessProducer
 from COBY.runtime.metrics import Metrics
 from COBY.stage import Output
@@ -72,12 +73,15 @@ class Outbox:
         batch = Batch(len(asked), lambda: self._close(stage, batch, done))
         self._batches.add(batch)
         for place, output in enumerate(outputs):
+            if place == len(outputs) // 2:
+                crash.reached("streams.producing")
             on_delivery = batch.delivered if place in asked else None
             while not self._offer(
                 output, on_delivery
             ):  # the queue is full: serve confirmations until there is room
                 self._producer.poll(0)
                 await asyncio.sleep(POLL_SECONDS)
+        crash.reached("streams.produced")
         for topic, count in Counter(output.topic for output in outputs).items():
             self._metrics.outputs.labels(stage, topic).inc(count)
         self._producer.poll(0)

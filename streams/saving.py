@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from faust.types import TP
 
+from COBY.runtime import crash
 from COBY.runtime.metrics import Metrics
 from COBY.snapshots import Snapshot
 from COBY.stage import Task
@@ -123,6 +124,7 @@ class KafkaSaver:
         snapshot = Snapshot(stage, topic, partition, reader.number, at, self._settings, state)
         self._metrics.snapshot_seconds.labels(stage).observe(time.perf_counter() - started)
         await self._outbox.settled()
+        crash.reached("streams.delivered")
         try:
             await self._store.write(snapshot)
         except BrokerError as error:
@@ -134,6 +136,7 @@ class KafkaSaver:
         reader.number += 1
         if reader.saved is None or at > reader.saved:
             reader.saved = at
+        crash.reached("streams.saved")
 
 
 def place_of(tp: TP, source: Source) -> Place:

@@ -17,6 +17,7 @@ from COBY.records import Settings
 from COBY.runtime.health import serve_health
 from COBY.runtime.kafka import GaplessProducer, check_topics, make_producer
 from COBY.runtime.main import run_async
+from COBY.runtime.memory import memory
 from COBY.runtime.metrics import Metrics, metrics
 from COBY.topics import topic_name
 from COBY.utils.exceptions import BrokerError, ServiceError
@@ -34,6 +35,7 @@ from streams.counting import count
 from streams.outbox import Outbox
 from streams.saving import KafkaSaver
 from streams.snapshots import SnapshotStore
+from streams.watchdog import Watchdog
 from streams.worker import Worker
 
 GC_THRESHOLDS = (50_000, 50, 50)
@@ -84,9 +86,12 @@ async def run(cfg: Config, stop: asyncio.Event, factories: Factories, stage: str
     worker = Worker(read, outbox, shown, saver)
     app = make_app(cfg, worker, list(read))
     health = serve_health(cfg.metrics_port, {"assignment": lambda: _assignment(worker)})
+    watchdog = Watchdog(cfg, worker, lambda: app.consumer, idle=lambda: memory().full)
+    watchdog.start()
     try:
         await _serve(app, worker, outbox, shown, stop, failures, cfg.snapshot_interval)
     finally:
+        watchdog.close()
         worker.stop()
         await _stop(app)
         producer.flush(FLUSH_SECONDS)

@@ -19,6 +19,7 @@ from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth, ensur
 from faust.types import TP, ConsumerMessage, Message
 from faust.types.tuples import ack_lock
 
+from COBY.runtime.memory import memory
 from COBY.utils.logging import get_logger
 from streams.assignor import ModuloAssignor
 from streams.chunks import Chunk, Ledger, Queue
@@ -132,8 +133,8 @@ class Consumer(driver.Consumer):
         """Take what aiokafka has of the partitions of which nothing waits."""
         epoch = self.epoch
         wanted = {tp for tp in self._get_active_partitions() if tp not in self._queue}
-        if not wanted:
-            # All are full, or none is assigned; aiokafka would take an empty set for "all".
+        if not wanted or memory().full:
+            # All are full, or none is assigned (aiokafka would take an empty set for "all"); or we are.
             await self.sleep(FULL_SECONDS)
             return
         fetched = await self._getmany(wanted, FETCH_WAIT_MS / 1000 if self._queue else timeout)
@@ -206,6 +207,10 @@ class Consumer(driver.Consumer):
                 self._ledger.ack(chunk.tp, chunk.last_offset)
                 self._n_acked += 1
             return True
+
+    def given(self, tp: TP) -> int | None:
+        """The end of what was given out of a partition and is not acked; None: nothing. From any thread."""
+        return self._ledger.given(tp)
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         """All of ours: also one on which nothing has come since it was taken over has an offset to be shown."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from faust.types import TP, EventT
 
+from COBY.runtime import crash
 from COBY.runtime.metrics import Metrics
 from COBY.stage import Output
 from COBY.utils.exceptions import BrokerError
@@ -111,6 +112,7 @@ class Worker:
         elif self._continues(reader, records) or await self._mend(chunk, reader, records, consumer):
             outputs = self._process(chunk.tp, reader, records)
             if outputs is not None:
+                crash.reached("streams.processed")
                 await self._outbox.send(reader.source.stage, outputs, event.ack)
 
     def _process(self, tp: TP, reader: Reader, records: Records) -> list[Output] | None:

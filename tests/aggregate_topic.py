@@ -5,9 +5,9 @@ from COBY.book import Book
 from COBY.codec import decode, encode
 from COBY.config import Config
 from COBY.exchanges.base import Snapshot
-from COBY.processing import blind_tick, book_tick
 from COBY.records import Bar, Heatmap
 from COBY.stage import StoredRecord, header
+from COBY.ticks import blind_tick, book_tick
 
 U = 10**8
 GRID = 500_000

@@ -48,10 +48,10 @@ DEPTH = 1000
 DEPTHS = (10, 25, 100, 500, 1000)
 CHECKSUM_LEVELS = 10
 CHANNELS = ("book", "trade")
-REQUESTS: dict[object, str] = {1: "instrument", 2: "book", 3: "trade"}
-"""Request numbers, by what they are about."""
-INSTRUMENT_SECONDS = 5.0
-"""The book is subscribed when the precisions are known, or after so long without them."""
+REQUESTS = {1: "instrument", 2: "book", 3: "trade"}  # request numbers, by what they are about
+INSTRUMENT_SECONDS = (
+    5.0  # the book is subscribed when the precisions are known, or after so long without them
+)
 UNSUPPORTED = "Currency pair not supported"
 SUBSCRIBED = "Already subscribed"
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from COBY.runtime.memory import memory
 from COBY.utils.exceptions import ServiceError
 from COBY.utils.logging import mask
 
@@ -70,8 +71,9 @@ class HealthServer:
 def serve_health(
     port: int, checks: Mapping[str, Check] | None = None, *, registry: CollectorRegistry = REGISTRY
 ) -> HealthServer | None:
-    """A HealthServer on METRICS_PORT, or None where that is 0, which means off."""
-    return HealthServer(port, checks, registry=registry) if port else None
+    """A HealthServer on METRICS_PORT, or None where that is 0, which means off. The process' memory is a check, too."""
+    every = {**(checks or {}), "memory": memory().check}
+    return HealthServer(port, every, registry=registry) if port else None
 
 
 class _Server(ThreadingHTTPServer):

@@ -14,8 +14,8 @@ One with signals of its own (Faust)::
         ...
 
 A command of `coby` needs nothing: the group is guarded. Exit codes: 0 done or stopped, 1 a bug, 2 an error
-with a code (printed as `error <code>: ...`), 3 not drained in time, 130 a second SIGINT, 143 a second
-SIGTERM.
+with a code (printed as `error <code>: ...`), 3 not drained in time, 4 stalled (streams/watchdog.py), 130 a second
+SIGINT, 143 a second SIGTERM. Near MAX_MEMORY_USAGE the body is stopped and the program starts anew in place: memory.py.
 """
 
 import asyncio
@@ -29,6 +29,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 from COBY.config import Config, load_config
+from COBY.runtime import crash
+from COBY.runtime.memory import memory
 from COBY.utils.exceptions import CobyError, ConfigurationError, ServiceError
 from COBY.utils.logging import get_logger, mask, setup_logging
 
@@ -58,16 +60,17 @@ def report(error: CobyError) -> None:
 def start(program: str, environ: Environ = None) -> Config:
     """Load the settings and set the logs up under them; `program` names the log's file."""
     config = load_config(environ)
+    crash.arm()
     setup_logging(config.log_level, config.log_file, program=program, secrets=config.secrets())
     return config
 
 
 def run(program: str, body: Callable[[Config, threading.Event], object], environ: Environ = None) -> None:
     """Run `body(config, stop)` in this thread; `stop` is set by SIGTERM or SIGINT. Exits on errors."""
-    with guarded():
+    with _anew_if_full(), guarded():
         config = start(program, environ)
         stop = threading.Event()
-        with _stopping(stop.set), _bugs_logged(program):
+        with _stopping(stop.set), _bugs_logged(program), memory().watched(config.max_memory_usage, stop.set):
             body(config, stop)
 
 
@@ -80,13 +83,26 @@ def run_async(
     async def main(config: Config) -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        with _stopping(lambda: loop.call_soon_threadsafe(stop.set)):
+
+        def ask() -> None:
+            loop.call_soon_threadsafe(stop.set)
+
+        with _stopping(ask), memory().watched(config.max_memory_usage, ask):
             await body(config, stop)
 
-    with guarded():
+    with _anew_if_full(), guarded():
         config = start(program, environ)
         with _bugs_logged(program):
             uvloop.run(main(config))
+
+
+@contextmanager
+def _anew_if_full() -> Iterator[None]:
+    """Start anew if it was memory that ended the body, also when its end was no clean one (which is reported)."""
+    try:
+        yield
+    finally:
+        memory().start_anew()
 
 
 @contextmanager
@@ -118,6 +134,7 @@ def _watch(reading: int, stop: Callable[[], object]) -> None:
     """Act on the signals whose numbers come through the pipe, until it is closed."""
     if not os.read(reading, 1):
         return
+    memory().asked_to_stop()
     stop()
     ready, _, _ = select.select([reading], [], [], GRACE_SECONDS)
     if not ready:

@@ -51,6 +51,11 @@ class Metrics:
         self.lag = self._gauge("lag_records", "Records not yet read.", "group", "topic", "partition")
         self.buffered = self._gauge("buffered_records", "Records between source and sink.", "stage")
         self._frame_age = self._gauge("last_frame_age_seconds", "Seconds since the last frame.", "exchange")
+        self.memory_full = Gauge(
+            "coby_memory_full",
+            "1: twice within ten minutes near MAX_MEMORY_USAGE, takes nothing new.",
+            registry=registry,
+        )
         Gauge(
             "coby_resident_memory_bytes", "Memory this process holds in RAM.", registry=registry
         ).set_function(_resident_memory_bytes)

@@ -21,6 +21,7 @@ from typing import Self
 
 from deploy.local import fetch
 from deploy.local.kafka import Kafka
+from deploy.local.pg_tools import tools_env
 from deploy.local.ports import Ports
 from deploy.local.postgres import Postgres
 from deploy.local.process import Identity, mark_of, sweep
@@ -103,6 +104,7 @@ class Stack:
             "DB_PASSWORD": self.postgres.password,
             "DB_NAME": self.postgres.dbname,
             "DB_SSLMODE": "disable",
+            **tools_env(self.postgres),
             "REDIS_HOST": self.redis.host,
             "REDIS_PORT": str(self.redis.port),
         }

@@ -27,9 +27,9 @@ from COBY.models import (
     PriceBuckets,
     PriceLevel,
 )
-from COBY.processing import book_tick
 from COBY.side import Side
 from COBY.stage import StoredRecord
+from COBY.ticks import book_tick
 from COBY.utils.exceptions import AggregationError, ConfigurationError, ValidationError
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

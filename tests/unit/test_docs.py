@@ -19,12 +19,14 @@ from sinks.schema import migrate, migrations
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 SOURCES = [
-    path for package in ("COBY", "producers", "streams", "sinks") for path in (ROOT / package).rglob("*.py")
+    path
+    for package in ("COBY", "producers", "streams", "sinks", "replay")
+    for path in (ROOT / package).rglob("*.py")
 ]
 CODE = re.compile(r"[a-z]+\.[a-z_]+|multiple_events")
 # First parts of dotted names that are settings of Kafka's and its clients', or ours of another kind: no codes.
 NO_CODES = {"bootstrap", "cleanup", "client", "coby", "compression", "enable", "group", "linger", "retention"}
-NO_CODES |= {"sasl", "security", "segment"}
+NO_CODES |= {"sasl", "security", "segment", "streams", "timescale"}
 
 
 def page(name: str) -> str:

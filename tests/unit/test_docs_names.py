@@ -23,7 +23,8 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 BESIDE = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 ALL = {path.name: path.read_text() for path in (*PAGES, *BESIDE)}
 # Variables that are no settings of the programs: of the machine, of tests, of make.
-OTHER_NAMES = {"COBY_CACHE", "COBY_FRAMES", "FOR", "TESTS", "ARGS", "PYTHON"}
+OTHER_NAMES = {"DB_ADMIN_PASSWORD", "DB_ADMIN_USER", "DB_TOOLS"}  # options of coby db
+OTHER_NAMES |= {"COBY_CACHE", "COBY_CRASH_POINT", "COBY_FRAMES", "FOR", "TESTS", "ARGS", "PYTHON"}
 
 
 def in_code(pattern: str) -> Iterator[tuple[str, str]]:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from COBY.book import Book
 from COBY.exchanges.base import Snapshot
 from COBY.merging import cells_imbalance, consolidated, heatmap, merge, split
-from COBY.processing import blind_tick, book_tick
 from COBY.records import Bucket, Cell, Included, Level, MergedLevel, Missing
+from COBY.ticks import blind_tick, book_tick
 
 U = 10**8
 T = 1_700_000_000_500_000

@@ -1,0 +1,117 @@
+"""Partitions of Kafka read by offset or time, by a consumer that is in no group's way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # re-exported without __all__
+
+from COBY.config import Config
+from COBY.runtime.kafka import ANSWER_SECONDS, admin, broker_error, make_consumer, require_broker
+from COBY.stage import StoredRecord
+from COBY.utils.exceptions import BrokerError
+
+BATCH_RECORDS = 500
+POLL_SECONDS = 0.2
+QUIET_SECONDS = 30.0
+"""A partition that says it holds more and gives nothing for so long can't be read."""
+
+
+class Range(NamedTuple):
+    """Stream time from ``from_ms`` until, without, ``to_ms``; milliseconds, as Kafka keeps times."""
+
+    from_ms: int
+    to_ms: int
+
+    def holds(self, time_ms: int) -> bool:
+        """Whether that time is in it."""
+        return self.from_ms <= time_ms < self.to_ms
+
+
+class Log:
+    """The topics of a TOPIC_PREFIX. Errors: BrokerError `kafka.refused`, `kafka.silent`, `kafka.unreachable`."""
+
+    def __init__(self, cfg: Config) -> None:
+        """Asks the broker which topics there are."""
+        self._admin = admin(cfg)
+        self.topics = require_broker(cfg, self._admin).topics
+        # Partition after partition is assigned: a fetch that waits for more holds the next one up.
+        more = {
+            "enable_partition_eof": True,
+            "fetch_wait_max_ms": 10,
+            "topic_metadata_refresh_fast_interval_ms": 10,
+        }
+        self._consumer = make_consumer(cfg, f"{cfg.topic_prefix}-verify", **more)
+
+    def close(self) -> None:
+        """End the consumer."""
+        self._consumer.close()
+
+    def partitions(self, topic: str) -> list[int]:
+        """The numbers of a topic's partitions; none of a topic that is not there."""
+        return sorted(self.topics[topic].partitions) if topic in self.topics else []
+
+    def bounds(self, topic: str, number: int) -> tuple[int, int]:
+        """Oldest offset and end offset of now."""
+        oldest, newest = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        return self._offset(topic, number, oldest), self._offset(topic, number, newest)
+
+    def first_since(self, topic: str, number: int, time_ms: int) -> int:
+        """Offset of the first record of that time or later; the end offset if there is none."""
+        offset = self._offset(topic, number, OffsetSpec.for_timestamp(max(0, time_ms)))
+        return offset if offset >= 0 else self.bounds(topic, number)[1]
+
+    def _offset(self, topic: str, number: int, spec: OffsetSpec) -> int:
+        """Asked by a client of its own: on the consumer's connection each question waits behind a long fetch."""
+        asked = TopicPartition(topic, number)
+        try:
+            answer = self._admin.list_offsets({asked: spec}, request_timeout=ANSWER_SECONDS)[asked]
+            return int(answer.result(2 * ANSWER_SECONDS).offset)
+        except KafkaException as error:
+            raise broker_error("kafka.refused", error, where=f"{topic}/{number}") from error
+
+    def batches(self, topic: str, number: int, start: int, end: int) -> Iterator[list[Message]]:
+        """The records from offset ``start`` up to, without, ``end``, in pieces, where they still exist."""
+        if start >= end:
+            return
+        self._consumer.assign([TopicPartition(topic, number, start)])
+        at, heard = start, time.monotonic()
+        while at < end:
+            messages = self._consumer.consume(min(BATCH_RECORDS, end - at), POLL_SECONDS)
+            if messages:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > QUIET_SECONDS:
+                raise BrokerError(
+                    "kafka.silent", f"nothing for {QUIET_SECONDS:g} s", where=f"{topic}/{number}"
+                )
+            good, ended = _sorted_out(messages, topic, number)
+            if good:
+                at = int(good[-1].offset() or 0) + 1
+                yield [message for message in good if int(message.offset() or 0) < end]
+            if ended:  # what is left up to `end` is not to be had: control records, or a compacted end
+                return
+
+
+def _sorted_out(messages: list[Message], topic: str, number: int) -> tuple[list[Message], bool]:
+    """The records among what a consumer gave, and whether the partition's end was met."""
+    good, ended = [], False
+    for message in messages:
+        if message.partition() != number or message.topic() != topic:
+            continue  # fetched for the partition read before
+        if (error := message.error()) is None:
+            good.append(message)
+        elif error.code() == KafkaError._PARTITION_EOF:
+            ended = True
+        elif not error.retriable():
+            raise broker_error("kafka.refused", error, where=f"{topic}/{number}")
+    return good, ended
+
+
+def stored(message: Any) -> StoredRecord:
+    """A consumed message as tasks take it."""
+    return StoredRecord(
+        message.offset(), message.timestamp()[1], message.key(), message.value(), message.headers() or []
+    )

@@ -1,0 +1,124 @@
+"""The cases of FAULTS.md: what each deals to the pipeline, round by round."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import ClassVar
+
+from tests.faults.pipeline import EXCHANGES, MANY_SYMBOLS, Load, Pipeline
+
+CASES: dict[int, type[Case]] = {}
+
+
+class Case:
+    """One case. `deal` is called once a round and returns when the fault has ended."""
+
+    number: ClassVar[int]
+    title: ClassVar[str]
+    load: Load = Load()
+    rounds: ClassVar[int] = 5
+    """If not asked for otherwise."""
+    raw_is_whole: ClassVar[bool] = True
+    """Whether a recomputation from the raw topics is possible afterwards."""
+    is_seen: ClassVar[bool] = True
+    """Whether the fault lasts long enough to show (I9)."""
+
+    def __init_subclass__(cls) -> None:
+        if cls.number > 0:  # else one that others share
+            CASES[cls.number] = cls
+
+    def make_pipeline(self, folder: Path, seed: int, session: int) -> AbstractContextManager[Pipeline]:
+        """What the faults are dealt to; not started."""
+        return Pipeline(folder, self.load, seed, session)
+
+    def begin(self, pipeline: Pipeline) -> None:
+        """Before the first round (of this start)."""
+
+    def deal(self, pipeline: Pipeline, round_: int) -> str:
+        """Deal the fault of this round (from 0); says what was done."""
+        raise NotImplementedError
+
+    def end(self, pipeline: Pipeline) -> list[str]:
+        """After the last round, before the market stops: what is wrong beyond the invariants."""
+        return []
+
+    def judge(self, pipeline: Pipeline) -> list[str]:
+        """After everything has come to rest: the same."""
+        return []
+
+
+HEAVY = Load(rate=2_000, symbols=MANY_SYMBOLS)
+"""At least twenty books (three exchanges, seven symbols) at two thousand frames a second."""
+STREAM_POINTS = (
+    "streams.processed",
+    "streams.producing",
+    "streams.produced",
+    "streams.delivered",
+    "streams.saved",
+)
+SINK_POINTS = (
+    "timescale.moved",
+    "timescale.copied",
+    "timescale.upserted",
+    "timescale.written",
+    "timescale.committed",
+)
+
+
+class ProducerKilled(Case):
+    """A new connection, so new books from new snapshots; what was in the buffer shows as the old one's end."""
+
+    number = 1
+    title = "producer killed (-9) at random moments"
+    load = HEAVY
+
+    def deal(self, pipeline: Pipeline, round_: int) -> str:
+        """A random producer at a random moment."""
+        pipeline.pause(1.5)
+        return pipeline.kill(f"producer-{pipeline.random.choice(EXCHANGES)}")
+
+
+class WorkerKilled(Case):
+    """Random moments and named points in turn."""
+
+    number = 2
+    title = "stream worker killed in mid-batch and at each step of a snapshot"
+    load = HEAVY
+
+    def deal(self, pipeline: Pipeline, round_: int) -> str:
+        """Even rounds: the next named point, at a random pass; odd ones: a random moment."""
+        if round_ % 2:
+            pipeline.pause(1.5)
+            return pipeline.kill("streams")
+        point = STREAM_POINTS[round_ // 2 % len(STREAM_POINTS)]
+        return pipeline.die_at(point, pipeline.random.randint(1, 5))
+
+
+class SinkKilled(Case):
+    """The same for the sink's transaction."""
+
+    number = 3
+    title = "TimescaleDB sink killed between COPY, upsert, progress and COMMIT"
+    load = HEAVY
+
+    def deal(self, pipeline: Pipeline, round_: int) -> str:
+        """Even rounds: the next named point, at a random pass; odd ones: a random moment."""
+        if round_ % 2:
+            pipeline.pause(1.5)
+            return pipeline.kill("sink-timescale")
+        point = SINK_POINTS[round_ // 2 % len(SINK_POINTS)]
+        return pipeline.die_at(point, pipeline.random.randint(1, 5))
+
+
+def all_cases() -> dict[int, type[Case]]:
+    """Number -> case, of every file."""
+    from tests.faults import (  # noqa: F401  # each registers its own
+        cases_data,
+        cases_exchange,
+        cases_servers,
+        cases_time,
+        cases_workers,
+    )
+
+    return dict(sorted(CASES.items()))

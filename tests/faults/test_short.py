@@ -1,0 +1,27 @@
+"""The short set of the fault tests: kills of a stream worker and of the TimescaleDB sink in a small running pipeline.
+
+All cases and more rounds: `make faults`.
+"""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.faults.cases import all_cases
+from tests.faults.pipeline import Load
+from tests.faults.runner import Progress, run_case
+
+SEED = 5
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize(("number", "rounds"), [(2, 2), (3, 2)])
+def test_after_kills_nothing_is_lost_and_nothing_doubled(number, rounds, tmp_path):
+    case = all_cases()[number]()
+    case.load = replace(Load(), rate=100)
+    told: list[str] = []
+    result = run_case(case, tmp_path / "case", seed=SEED, rounds=rounds, tell=told.append)
+    assert result.problems == []
+    assert result.rounds == len(result.seconds) == rounds
+    assert [line for line in told if " at " in line], "a named point was passed"
+    assert Progress.load(tmp_path / "case").finished
