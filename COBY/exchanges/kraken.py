@@ -49,9 +49,7 @@ DEPTHS = (10, 25, 100, 500, 1000)
 CHECKSUM_LEVELS = 10
 CHANNELS = ("book", "trade")
 REQUESTS = {1: "instrument", 2: "book", 3: "trade"}  # request numbers, by what they are about
-INSTRUMENT_SECONDS = (
-    5.0  # the book is subscribed when the precisions are known, or after so long without them
-)
+INSTRUMENT_SECONDS = 5.0  # so long the books wait for the precisions
 UNSUPPORTED = "Currency pair not supported"
 SUBSCRIBED = "Already subscribed"
 

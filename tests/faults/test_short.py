@@ -15,7 +15,7 @@ SEED = 5
 
 
 @pytest.mark.timeout(200)
-@pytest.mark.parametrize(("number", "rounds"), [(2, 2), (3, 2)])
+@pytest.mark.parametrize(("number", "rounds"), [(2, 2), pytest.param(3, 2, marks=pytest.mark.long)])
 def test_after_kills_nothing_is_lost_and_nothing_doubled(number, rounds, tmp_path):
     case = all_cases()[number]()
     case.load = replace(Load(), rate=100)

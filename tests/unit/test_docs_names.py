@@ -86,7 +86,8 @@ def test_no_docs_name_a_metric_that_is_not_there():
 
 @pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md"])
 def test_the_docs_one_reads_first_are_short(name: str):
-    assert len(ALL[name].splitlines()) < 150
+    first = ALL[name].split("## Decisions")[0]  # those are looked up one by one
+    assert len(first.splitlines()) < 150
 
 
 def test_every_link_between_docs_leads_somewhere():
