@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from COBY import metrics
 from COBY.book import Book, BookState
 from COBY.conversion import float_of, float_text, level_texts, snapshot_model, units_levels
 from COBY.exchanges import load
 from COBY.exchanges.base import AnyEvent, Delta, Exchange, Lost, NotListed, Rejected, Snapshot, Stale, Trade
 from COBY.interfaces import DataProcessor
-from COBY.metrics import metrics
 from COBY.models import OrderBookMetrics, OrderBookSnapshot, TradeEvent
 from COBY.records import UNITS
 from COBY.text import PRICES, SIZES, NumberError, check_levels, is_zero
@@ -205,7 +205,7 @@ class Processor(DataProcessor):
 
     def calculate_metrics(self, orderbook: OrderBookSnapshot) -> OrderBookMetrics:
         """Metrics over all levels of the book given (the pipeline's ticks give the best 50)."""
-        figures = metrics(units_levels(orderbook.bids), units_levels(orderbook.asks))
+        figures = metrics.metrics(units_levels(orderbook.bids), units_levels(orderbook.asks))
         return OrderBookMetrics(
             float_of(figures.mid_price),
             float_of(figures.spread),

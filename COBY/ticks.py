@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from COBY import metrics
 from COBY.book import Book
-from COBY.metrics import metrics
 from COBY.records import Bar, BookTick, Bucket, Level
 
 TOP_LEVELS = 50
@@ -51,7 +51,7 @@ def unproven_tick(
     buckets: tuple[list[Bucket], list[Bucket]],
 ) -> BookTick:
     """A tick from levels and buckets that somebody brings, without limit of coverage: what merging takes."""
-    figures = metrics(*levels)
+    figures = metrics.metrics(*levels)
     return BookTick(
         symbol,
         exchange,

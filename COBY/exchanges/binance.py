@@ -160,8 +160,8 @@ class BinanceDecoder(ChainedDecoder[RestChain]):
     def _other(self, frame: bytes) -> list[AnyEvent]:
         """Unwrapped frames, other channels, replies."""
         message = _any.decode(frame)
-        if isinstance(message, list) and message and isinstance(message[0], dict):
-            return []  # channels of all symbols
+        if isinstance(message, list) and message and not isinstance(message[0], int | float):
+            return []  # other channels: those of all symbols come as arrays
         if not isinstance(message, dict):
             return [Rejected("frame.shape", f"a JSON {type(message).__name__} instead of an object")]
         data = message.get("data", message)

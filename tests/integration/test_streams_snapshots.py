@@ -117,7 +117,7 @@ def test_damaged_snapshots_are_told_and_an_older_one_is_taken(bench):
     assert distinct(bench.outputs()["binance/0"]) == expected(values)
 
 
-@pytest.mark.parametrize("checkpoint", [True, False])
+@pytest.mark.parametrize("checkpoint", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_with_nothing_usable_a_checkpoint_is_the_start_and_else_the_oldest_record(bench, checkpoint):
     values = [b"%d" % at for at in range(400)]
     bench.write(0, values)

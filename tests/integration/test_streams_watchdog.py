@@ -79,7 +79,7 @@ def test_a_task_that_never_returns_ends_the_process_which_the_loop_could_not(ben
     values = [b"a", b"b", BLOCK, b"c"]
     bench.write(0, values)
     with worker(bench) as process:
-        assert end_of(process) == 4
+        assert end_of(process, 90) == 4
         (line,) = lines(process, "stalled")
     assert line["level"] == "critical"
     assert line["partitions"] == [f"{bench.raw}/0 at 0 of 4"]

@@ -88,6 +88,7 @@ def test_one_changed_record_of_a_topic_is_found(topics, topic, change, shown):
     assert output.endswith("DIFFERENT: 1 difference\n")
 
 
+@pytest.mark.long
 def test_a_frame_that_a_worker_passed_over_is_found(topics):
     frame = next(one for one in topics.log.records[200:] if b"@trade" in (one.value or b""))
     run = topics(Made(topics.log, topics.cfg, skip=frame.offset).outputs)
@@ -123,6 +124,7 @@ def test_repeats_are_dropped_and_what_streams_has_not_made_yet_is_behind(topics)
 # --- where it starts, and under which settings ----------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_it_starts_at_the_newest_usable_checkpoint_before_the_range(topics):
     cfg = topics.cfg
     made = [Made(topics.log, cfg, at=at) for at in (200, 300, 400)]

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+import COBY.metrics
 import COBY.processing
 import COBY.trades
 from COBY.codec import decode
@@ -67,7 +68,7 @@ INNER = {
     "flush": (Side, "flush", one_book),
     "chain": (RestChain, "delta", one_delta),
     "snapshot": (RestChain, "snapshot", one_book),
-    "metrics": (COBY.processing, "metrics", lambda one: one.calculate_metrics(book([(1, 1)], [(2, 1)]))),
+    "metrics": (COBY.metrics, "metrics", lambda one: one.calculate_metrics(book([(1, 1)], [(2, 1)]))),
     "trade": (None, "trade_event", lambda one: one.normalize_trade(trade(1, "1", "1", 1), "binance")),
 }
 
