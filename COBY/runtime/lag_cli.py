@@ -6,11 +6,13 @@ Committed offsets are for displays like this one only: recovery starts from snap
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import click
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its __init__ re-exports without __all__
     AdminClient,
     OffsetSpec,
@@ -19,6 +21,19 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its __init_
 from COBY.config import load_config
 from COBY.runtime.kafka import ANSWER_SECONDS, admin, broker_error, require_broker
 from COBY.utils.exceptions import BrokerError
+
+PASSING = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+)
+"""What a broker says for some seconds after it made a topic, or began."""
+PAUSE_SECONDS = 0.2
+
+T = TypeVar("T")
 
 
 class Lag(NamedTuple):
@@ -42,12 +57,12 @@ def read_lag(client: AdminClient, prefix: str, groups: Iterable[str] = ()) -> li
     partitions = {name: sorted(topic.partitions) for name, topic in metadata.items()}
     rows: list[tuple[str, str, int, int | None]] = []
     for group in _groups(client, prefix, tuple(groups)):
-        committed = _committed(client, group, f"{prefix}.")
+        committed = _patiently(partial(_committed, client, group, f"{prefix}."))
         for topic in sorted({topic for topic, _ in committed} & set(partitions)):
             rows += [(group, topic, number, committed.get((topic, number))) for number in partitions[topic]]
     wanted = {(topic, number) for _, topic, number, _ in rows}
-    ends = _offsets(client, wanted, OffsetSpec.latest())  # type: ignore[no-untyped-call]
-    starts = _offsets(client, wanted, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+    ends = _patiently(lambda: _offsets(client, wanted, OffsetSpec.latest()))  # type: ignore[no-untyped-call]
+    starts = _patiently(lambda: _offsets(client, wanted, OffsetSpec.earliest()))  # type: ignore[no-untyped-call]
     return [_lag(row, starts[row[1], row[2]], ends[row[1], row[2]]) for row in rows]
 
 
@@ -88,6 +103,20 @@ def _offsets(client: AdminClient, wanted: set[tuple[str, int]], spec: Any) -> di
     return {
         (item.topic, item.partition): _answer(answer, item.topic).offset for item, answer in answers.items()
     }
+
+
+def _patiently(ask: Callable[[], T]) -> T:
+    """Ask again while the broker has just made a topic, or has just started, and says so."""
+    end = time.monotonic() + ANSWER_SECONDS
+    while True:
+        try:
+            return ask()
+        except BrokerError as error:
+            cause = error.__cause__
+            passing = isinstance(cause, KafkaException) and cause.args[0].code() in PASSING
+            if not passing or time.monotonic() > end:
+                raise
+            time.sleep(PAUSE_SECONDS)
 
 
 def _answer(future: Any, where: str) -> Any:

@@ -176,7 +176,9 @@ def test_lag_is_end_minus_committed(cfg, topic_prefix):
         consumer.commit(offsets=[TopicPartition(topic, number, 12)], asynchronous=False)
     finally:
         consumer.close()
-    rows = json.loads(invoke(lag, cfg, "--json").stdout)
+    answer = invoke(lag, cfg, "--json")
+    assert answer.exit_code == 0, answer.exception
+    rows = json.loads(answer.stdout)
     assert len(rows) == 12
     assert [row for row in rows if row["lag"]] == [
         {"group": group, "topic": topic, "partition": number, "committed": 12, "end": 30, "lag": 18}
