@@ -112,6 +112,8 @@ def bare(config: Config, records: int) -> float:
 def worker(env: dict[str, str], frames: int) -> float:
     """`python -m streams`, from its first chunk to its last, as its own counter shows it."""
     port = free_port()
+    # No snapshot, not even at the end: each round begins with the oldest record.
+    env = {**env, "SNAPSHOT_INTERVAL": "3600"}
     command = [sys.executable, "-m", "streams", "--stage", "normalize"]
     process = subprocess.Popen(
         command, env={**os.environ, **env, "METRICS_PORT": str(port)}, stderr=subprocess.DEVNULL
@@ -128,5 +130,5 @@ def worker(env: dict[str, str], frames: int) -> float:
             time.sleep(0.1)
         return (seen[-1][1] - seen[0][1]) / (seen[-1][0] - seen[0][0])
     finally:
-        process.terminate()
+        process.kill()
         process.wait(40)
