@@ -8,7 +8,7 @@ must begin at the last number + 1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Generic, TypeVar
 
 import msgspec
@@ -209,9 +209,18 @@ class ChainedDecoder(Generic[Chain]):
         return {symbol: msgspec.to_builtins(chain.state) for symbol, chain in sorted(self._chains.items())}
 
     def load(self, state: object) -> None:
-        """See `Decoder.load`."""
+        """See `Decoder.load`. Symbols no longer served are dropped: nobody takes events of them."""
         states = msgspec.convert(state, dict[str, self._kind.State])  # type: ignore[name-defined]
-        self._chains = {symbol: self._kind(symbol, state) for symbol, state in states.items()}
+        served = set(self._symbols.values()) if self._symbols else set(states)
+        self._chains = {
+            symbol: self._kind(symbol, state) for symbol, state in states.items() if symbol in served
+        }
+
+    def _unusable(self, symbols: Iterable[str] | None = None) -> list[AnyEvent]:
+        """Lost, of the books (None: all of the connection) that a frame nobody can read may have been an update of."""
+        named = sorted(self._chains) if symbols is None else symbols
+        met = [self._chains[symbol] for symbol in named if symbol in self._chains]
+        return [event for chain in met for event in chain.lost("an unusable frame")]
 
     def _chain(self, symbol: str) -> Chain:
         if symbol not in self._chains:

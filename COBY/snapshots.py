@@ -8,8 +8,9 @@ is wrong with one (cut, flipped, of a newer form) makes it unusable as a whole; 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from hashlib import sha256
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -81,6 +82,29 @@ def unpack(value: bytes | None) -> Snapshot:
         return msgspec.structs.replace(packed, state=zlib.decompress(packed.state))
     except _UNREADABLE as error:
         raise ProcessingError("snapshot.broken", str(error)) from error
+
+
+class Kept(Protocol):
+    """A record of the state or checkpoint topics; confluent-kafka's Message has this shape."""
+
+    def key(self) -> bytes | str | None: ...
+    def value(self) -> bytes | str | None: ...
+
+
+KeptT = TypeVar("KeptT", bound=Kept)
+
+
+def usable(
+    records: Iterable[KeptT], asked: Collection[bytes], refuse: Callable[[KeptT, ProcessingError], object]
+) -> Iterator[Snapshot]:
+    """The snapshots under the keys asked for; ``refuse`` is called for each record that can't be used."""
+    for record in records:
+        if record.key() in asked:
+            value = record.value()
+            try:
+                yield unpack(value if isinstance(value, bytes) else None)
+            except ProcessingError as error:
+                refuse(record, error)
 
 
 def candidates(found: Iterable[Snapshot], end: int) -> list[Snapshot]:

@@ -8,12 +8,11 @@ from typing import TypeVar
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from COBY.runtime import ranges
 from COBY.runtime.kafka import ANSWER_SECONDS, broker_error
 from COBY.utils.exceptions import BrokerError
 
 RETRY_SECONDS = 0.2
-POLL_SECONDS = 0.5
-BATCH_RECORDS = 1_000
 Answer = TypeVar("Answer")
 
 
@@ -40,22 +39,10 @@ def read_range(consumer: Consumer, topic: str, number: int, start: int, end: int
 
     BrokerError `kafka.unreachable` if none comes for ten seconds.
     """
-    consumer.assign([TopicPartition(topic, number, start)])
-    position = start
-    deadline = time.monotonic() + ANSWER_SECONDS
-    while position < end:
-        # consume() waits until it has as many records as asked for.
-        messages = consumer.consume(min(BATCH_RECORDS, end - position), POLL_SECONDS)
-        if messages:
-            deadline = time.monotonic() + ANSWER_SECONDS
-        elif time.monotonic() > deadline:
-            raise BrokerError("kafka.unreachable", f"no records within {ANSWER_SECONDS:g} s", where=topic)
-        for message in messages:
-            if (error := message.error()) is not None:
-                raise broker_error("kafka.unreachable", error, where=topic)
-            position = (message.offset() or 0) + 1
-            if position <= end:
-                yield message
+    try:
+        yield from ranges.read_range(consumer, (topic, number), start, end, silence_seconds=ANSWER_SECONDS)
+    except BrokerError as error:
+        raise BrokerError("kafka.unreachable", error.message, where=topic) from error
 
 
 def _asked(topic: str, question: Callable[[], Answer]) -> Answer:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from COBY.snapshots import Snapshot, candidates, keys, unpack
+from confluent_kafka import Message
+
+from COBY.snapshots import Snapshot, candidates, keys, usable
 from COBY.topics import PARTITIONS, partition_of, topic_name
 from COBY.utils.exceptions import ProcessingError
 from replay.log import Log
@@ -51,13 +53,11 @@ def checkpoints(
 
 def _snapshots(log: Log, topic: str, asked: set[bytes], tell: Callable[[str], None]) -> Iterable[Snapshot]:
     """The usable ones under these keys; what can't be used is told and passed over."""
+
+    def refuse(message: Message, error: ProcessingError) -> None:
+        tell(f"checkpoint {topic}/{message.partition()} at {message.offset()} passed over: {error}")
+
     there = set(log.partitions(topic))
     for number in sorted({partition_of(key, PARTITIONS) for key in asked} & there):
         for batch in log.batches(topic, number, *log.bounds(topic, number)):
-            for message in batch:
-                if message.key() not in asked:
-                    continue
-                try:
-                    yield unpack(message.value())
-                except ProcessingError as error:
-                    tell(f"checkpoint {topic}/{number} at {message.offset()} passed over: {error}")
+            yield from usable(batch, asked, refuse)

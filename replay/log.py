@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaException, Message, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # re-exported without __all__
 
 from COBY.config import Config
-from COBY.runtime.kafka import ANSWER_SECONDS, admin, broker_error, make_consumer, require_broker
+from COBY.runtime.kafka import ANSWER_SECONDS, admin, broker_error, require_broker
+from COBY.runtime.ranges import range_consumer, read_range
 from COBY.stage import StoredRecord
-from COBY.utils.exceptions import BrokerError
 
 BATCH_RECORDS = 500
-POLL_SECONDS = 0.2
 QUIET_SECONDS = 30.0
 """A partition that says it holds more and gives nothing for so long can't be read."""
 
@@ -39,12 +38,8 @@ class Log:
         self._admin = admin(cfg)
         self.topics = require_broker(cfg, self._admin).topics
         # Partition after partition is assigned: a fetch that waits for more holds the next one up.
-        more = {
-            "enable_partition_eof": True,
-            "fetch_wait_max_ms": 10,
-            "topic_metadata_refresh_fast_interval_ms": 10,
-        }
-        self._consumer = make_consumer(cfg, f"{cfg.topic_prefix}-verify", **more)
+        more = {"fetch_wait_max_ms": 10, "topic_metadata_refresh_fast_interval_ms": 10}
+        self._consumer = range_consumer(cfg, "verify", **more)
 
     def close(self) -> None:
         """End the consumer."""
@@ -75,39 +70,10 @@ class Log:
 
     def batches(self, topic: str, number: int, start: int, end: int) -> Iterator[list[Message]]:
         """The records from offset ``start`` up to, without, ``end``, in pieces, where they still exist."""
-        if start >= end:
-            return
-        self._consumer.assign([TopicPartition(topic, number, start)])
-        at, heard = start, time.monotonic()
-        while at < end:
-            messages = self._consumer.consume(min(BATCH_RECORDS, end - at), POLL_SECONDS)
-            if messages:
-                heard = time.monotonic()
-            elif time.monotonic() - heard > QUIET_SECONDS:
-                raise BrokerError(
-                    "kafka.silent", f"nothing for {QUIET_SECONDS:g} s", where=f"{topic}/{number}"
-                )
-            good, ended = _sorted_out(messages, topic, number)
-            if good:
-                at = int(good[-1].offset() or 0) + 1
-                yield [message for message in good if int(message.offset() or 0) < end]
-            if ended:  # what is left up to `end` is not to be had: control records, or a compacted end
-                return
-
-
-def _sorted_out(messages: list[Message], topic: str, number: int) -> tuple[list[Message], bool]:
-    """The records among what a consumer gave, and whether the partition's end was met."""
-    good, ended = [], False
-    for message in messages:
-        if message.partition() != number or message.topic() != topic:
-            continue  # fetched for the partition read before
-        if (error := message.error()) is None:
-            good.append(message)
-        elif error.code() == KafkaError._PARTITION_EOF:
-            ended = True
-        elif not error.retriable():
-            raise broker_error("kafka.refused", error, where=f"{topic}/{number}")
-    return good, ended
+        place = (topic, number)
+        messages = read_range(self._consumer, place, start, end, silence_seconds=QUIET_SECONDS)
+        while batch := list(islice(messages, BATCH_RECORDS)):
+            yield batch
 
 
 def stored(message: Any) -> StoredRecord:

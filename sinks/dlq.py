@@ -10,11 +10,11 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from COBY.config import Config
 from COBY.runtime.kafka import ANSWER_SECONDS, broker_error, require_broker
+from COBY.runtime.ranges import range_consumer, read_range
 from COBY.stage import header
 from COBY.topics import PARTITIONS, topic_name
 from COBY.utils.exceptions import BrokerError, ValidationError
 from sinks.intake import headers_of
-from sinks.tail import range_consumer, read_range
 
 SILENCE_SECONDS = 30.0
 ASK_AGAIN_SECONDS = 0.2

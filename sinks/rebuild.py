@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from COBY.config import Config
 from COBY.runtime.kafka import ANSWER_SECONDS
+from COBY.runtime.ranges import range_consumer, read_range
 from COBY.runtime.redis import Client
 from COBY.utils.exceptions import CobyError
 from COBY.utils.logging import get_logger
@@ -23,7 +24,6 @@ from sinks.intake import Partition
 from sinks.known import TABLES, Key, Known, asking, keys_of
 from sinks.latest import TAIL, TAILS, Entry
 from sinks.letters import Letter
-from sinks.tail import range_consumer, read_range
 
 LOOK_AHEAD = 10_000
 """Records read from the offset at which the database says a key's newest one was received, at most."""

@@ -7,17 +7,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka import Message, TopicPartition
 
 from COBY.config import Config
-from COBY.runtime.kafka import GaplessProducer, broker_error, make_consumer
-from COBY.snapshots import Snapshot, candidates, key, keys, pack, unpack
+from COBY.runtime.kafka import ANSWER_SECONDS, GaplessProducer
+from COBY.runtime.ranges import range_consumer, read_range
+from COBY.snapshots import Snapshot, candidates, key, keys, pack, usable
 from COBY.topics import PARTITIONS, partition_of, topic_name
-from COBY.utils.exceptions import BrokerError, ProcessingError
+from COBY.utils.exceptions import ProcessingError
 from COBY.utils.logging import get_logger
 
-READ_RECORDS = 100
-ANSWER_SECONDS = 10.0
 QUIET_SECONDS = 30.0
 """A topic that says it holds more and gives nothing for so long can't be read."""
 HOUR_SECONDS = 3600
@@ -46,7 +45,8 @@ class SnapshotStore:
         topics = [self._topic("state", snapshot.stage)]
         if self._hours.get(snapshot.task) != hour:
             topics.append(self._topic("checkpoint", snapshot.stage))
-        await asyncio.gather(*[self._deliver(topic, snapshot) for topic in topics])
+        name, value = key(snapshot), pack(snapshot)
+        await asyncio.gather(*[self._deliver(topic, name, value) for topic in topics])
         self._hours[snapshot.task] = hour
 
     async def read(self, wanted: dict[Place, int]) -> dict[Place, list[Snapshot]]:
@@ -72,55 +72,35 @@ class SnapshotStore:
     def _snapshots(self, topic: str, places: Iterable[Place]) -> Iterator[Snapshot]:
         """The usable snapshots of these tasks in a topic; what can't be used is told and passed over."""
         asked = {one for place in places for one in keys(*place)}
-        for message in self._messages(topic, {partition_of(one, PARTITIONS) for one in asked}):
-            if message.key() not in asked:
-                continue
-            try:
-                yield unpack(message.value())
-            except ProcessingError as error:
-                where = {"topic": topic, "partition": message.partition(), "offset": message.offset()}
-                log.error("snapshot_unusable", **where, error=str(error))
 
-    def _messages(self, topic: str, partitions: Iterable[int]) -> Iterator[Any]:
+        def refuse(message: Message, error: ProcessingError) -> None:
+            where = {"topic": topic, "partition": message.partition(), "offset": message.offset()}
+            log.error("snapshot_unusable", **where, error=str(error))
+
+        messages = self._messages(topic, sorted({partition_of(one, PARTITIONS) for one in asked}))
+        return usable(messages, asked, refuse)
+
+    def _messages(self, topic: str, partitions: Iterable[int]) -> Iterator[Message]:
         """Every record of these partitions up to their ends of now. BrokerError kafka.silent, kafka.refused."""
-        group = f"{self._cfg.topic_prefix}-snapshots"
-        consumer = make_consumer(self._cfg, group, enable_partition_eof=True)
+        consumer = range_consumer(self._cfg, "snapshots")
         try:
-            left = set(self._holding(consumer, topic, partitions))
-            consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in sorted(left)])
-            heard = time.monotonic()
-            while left:
-                if time.monotonic() - heard > QUIET_SECONDS:
-                    raise BrokerError("kafka.silent", f"nothing for {QUIET_SECONDS:g} s", where=topic)
-                for message in consumer.consume(READ_RECORDS, timeout=0.1):
-                    heard = time.monotonic()
-                    if (error := message.error()) is None:
-                        yield message
-                    elif error.code() == KafkaError._PARTITION_EOF:
-                        left.discard(message.partition() or 0)
-                    elif not error.retriable():
-                        raise broker_error("kafka.refused", error, where=topic)
+            for number in partitions:
+                place = TopicPartition(topic, number)
+                first, end = consumer.get_watermark_offsets(place, timeout=ANSWER_SECONDS) or (0, 0)
+                yield from read_range(consumer, (topic, number), first, end, silence_seconds=QUIET_SECONDS)
         finally:
             consumer.close()
-
-    def _holding(self, consumer: Consumer, topic: str, partitions: Iterable[int]) -> Iterator[int]:
-        """Those that hold anything."""
-        for number in partitions:
-            place = TopicPartition(topic, number)
-            low, high = consumer.get_watermark_offsets(place, timeout=ANSWER_SECONDS) or (0, 0)
-            if low < high:
-                yield number
 
     def _topic(self, kind: str, stage: str) -> str:
         return topic_name(self._cfg.topic_prefix, f"{kind}.{stage}")
 
-    async def _deliver(self, topic: str, snapshot: Snapshot) -> None:
+    async def _deliver(self, topic: str, name: bytes, value: bytes) -> None:
         done = asyncio.get_running_loop().create_future()
 
         def delivered(error: Any, _message: Any) -> None:  # from within poll, which the loop's thread calls
             if error is None and not done.done():
                 done.set_result(None)
 
-        while not self._producer.offer(topic, pack(snapshot), key(snapshot), on_delivery=delivered):
+        while not self._producer.offer(topic, value, name, on_delivery=delivered):
             await asyncio.sleep(0.01)  # the outbox serves deliveries meanwhile
         await done

@@ -122,11 +122,10 @@ class BinanceDecoder(ChainedDecoder[RestChain]):
 
     def _missing(self, frame: bytes) -> list[AnyEvent]:
         """Lost, of the books that an unreadable frame may have been an update of."""
-        stream = _STREAM.match(frame)
-        name = self._name(stream[1].decode().upper()) if stream is not None else None
-        unnamed = b'"depthUpdate"' in frame if stream is None else False
-        lost = [name] if name in self._chains else sorted(self._chains) if unnamed else []
-        return [event for symbol in lost for event in self._chain(symbol).lost("an unusable frame")]
+        if (stream := _STREAM.match(frame)) is None:
+            return self._unusable() if b'"depthUpdate"' in frame else []
+        name = self._name(stream[1].decode().upper())
+        return [] if name is None else self._unusable([name])
 
     def _name(self, exchange_symbol: str) -> str | None:
         return self._symbols.get(exchange_symbol) if self._symbols else exchange_symbol

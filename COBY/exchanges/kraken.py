@@ -234,8 +234,7 @@ class KrakenDecoder(ChainedDecoder[SocketChain]):
         head = _CHANNEL.search(frame[:100])
         if (head is not None and head[1] != b"book") or b'"method"' in frame[:100]:
             return []
-        served = self.met().intersection(self._symbols.values()) if self._symbols else self.met()
-        return [event for symbol in sorted(served) for event in self._chain(symbol).lost("an unusable frame")]
+        return self._unusable()
 
     def _book(self, kind: str, data: BookData) -> list[AnyEvent]:
         symbol = self._name(data.symbol)

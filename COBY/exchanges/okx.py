@@ -167,13 +167,7 @@ class OkxDecoder(ChainedDecoder[SocketChain]):
         if b'"books"' not in head:
             return []
         named = [name for name in self._symbols if f'"{name}"'.encode() in head]
-        lost = [self._symbols[name] for name in named] or sorted(self._chains)
-        return [
-            event
-            for symbol in lost
-            if symbol in self._chains
-            for event in self._chain(symbol).lost("an unusable frame")
-        ]
+        return self._unusable([self._symbols[name] for name in named] or None)
 
     def _trade(self, data: TradeData) -> AnyEvent:
         symbol = self._name(data.instId)

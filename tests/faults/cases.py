@@ -79,36 +79,37 @@ class ProducerKilled(Case):
         return pipeline.kill(f"producer-{pipeline.random.choice(EXCHANGES)}")
 
 
-class WorkerKilled(Case):
+class KilledAtPoints(Case):
     """Random moments and named points in turn."""
+
+    number = 0  # shared by the two below
+    load = HEAVY
+    program: str
+    points: tuple[str, ...]
+
+    def deal(self, pipeline: Pipeline, round_: int) -> str:
+        """Even rounds: the next named point, at a random pass; odd ones: a random moment."""
+        if round_ % 2:
+            pipeline.pause(1.5)
+            return pipeline.kill(self.program)
+        point = self.points[round_ // 2 % len(self.points)]
+        return pipeline.die_at(point, pipeline.random.randint(1, 5))
+
+
+class WorkerKilled(KilledAtPoints):
+    """The outputs since its last snapshot come again, identical."""
 
     number = 2
     title = "stream worker killed in mid-batch and at each step of a snapshot"
-    load = HEAVY
-
-    def deal(self, pipeline: Pipeline, round_: int) -> str:
-        """Even rounds: the next named point, at a random pass; odd ones: a random moment."""
-        if round_ % 2:
-            pipeline.pause(1.5)
-            return pipeline.kill("streams")
-        point = STREAM_POINTS[round_ // 2 % len(STREAM_POINTS)]
-        return pipeline.die_at(point, pipeline.random.randint(1, 5))
+    program, points = "streams", STREAM_POINTS
 
 
-class SinkKilled(Case):
-    """The same for the sink's transaction."""
+class SinkKilled(KilledAtPoints):
+    """Rows and their place are one transaction."""
 
     number = 3
     title = "TimescaleDB sink killed between COPY, upsert, progress and COMMIT"
-    load = HEAVY
-
-    def deal(self, pipeline: Pipeline, round_: int) -> str:
-        """Even rounds: the next named point, at a random pass; odd ones: a random moment."""
-        if round_ % 2:
-            pipeline.pause(1.5)
-            return pipeline.kill("sink-timescale")
-        point = SINK_POINTS[round_ // 2 % len(SINK_POINTS)]
-        return pipeline.die_at(point, pipeline.random.randint(1, 5))
+    program, points = "sink-timescale", SINK_POINTS
 
 
 def all_cases() -> dict[int, type[Case]]:

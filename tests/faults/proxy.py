@@ -11,10 +11,9 @@ import asyncio
 import contextlib
 import socket
 import struct
-import threading
-from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Self
+
+from tests.faults.looped import Looped
 
 PASS, BLACKHOLE, RESET, DELAY, RATE, HALF_OPEN = "pass", "blackhole", "reset", "delay", "rate", "half_open"
 MODES = (PASS, BLACKHOLE, RESET, DELAY, RATE, HALF_OPEN)
@@ -53,11 +52,12 @@ class Link:
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
 
-class FaultProxy:
+class FaultProxy(Looped):
     """Listens on a port of 127.0.0.1 and passes on to ``target``; a thread of its own runs it."""
 
     def __init__(self, target: tuple[str, int], port: int = 0) -> None:
         """``port`` 0: a free one, see `port` after the start."""
+        super().__init__()
         self.target = target
         self.port = port
         self.fault = Fault()
@@ -65,21 +65,8 @@ class FaultProxy:
         self.answers_lost = 0
         self._pattern = b""
         self._links: set[Link] = set()
-        self._loop = asyncio.new_event_loop()
         self._changed = asyncio.Event()
         self._server: asyncio.Server | None = None
-        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._call(self._open())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._call(self._close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
     @property
     def open_links(self) -> int:
@@ -95,9 +82,6 @@ class FaultProxy:
     def lose_answer(self, pattern: bytes) -> None:
         """Once: a client's piece that holds ``pattern`` reaches the server, whose answer is swallowed; then reset."""
         self._pattern = pattern
-
-    def _call(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
     async def _open(self) -> None:
         self._server = await asyncio.start_server(self._accept, HOST, self.port)

@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import random
 import re
-import threading
-from collections.abc import Coroutine
-from typing import Any, Self
+from typing import Any
 
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from tests.faults.looped import Looped
 
 PASS, DROP, DOUBLE, SWAP, DELAY, CHECKSUM, CROSS, SILENT, REFUSE = (
     "pass", "drop", "double", "swap", "delay", "checksum", "cross", "silent", "refuse",
@@ -37,31 +37,19 @@ def crossed(message: bytes) -> bytes:
     return BID.sub(rb"\g<1>9\2", message, count=1)
 
 
-class Relay:
+class Relay(Looped):
     """Listens on a port and relays to ``target`` (``ws://host:port``); a thread of its own runs it."""
 
     def __init__(self, target: str, seed: int | str) -> None:
+        super().__init__()
         self.target = target
         self.port = 0
         self.touched = 0
         self._mode = PASS
         self._random = random.Random(seed)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="relay", daemon=True)
         self._held: dict[ServerConnection, bytes | str] = {}
         self._connections: set[ServerConnection] = set()
         self._server: Any = None
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._call(self._open())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._call(self._close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
     def set(self, mode: str) -> None:
         """Do this from now on. ValueError for a mode that there is not."""
@@ -72,9 +60,6 @@ class Relay:
     def close_all(self, code: int, reason: str) -> None:
         """End every connection with this code, as an exchange says farewell."""
         self._call(self._end(code, reason))
-
-    def _call(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
     async def _open(self) -> None:
         limits: dict[str, Any] = {"max_size": MESSAGE_BYTES_MAX, "ping_interval": None, "compression": None}

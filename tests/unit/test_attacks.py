@@ -139,3 +139,24 @@ def test_one_lost_update_behind_a_slow_worker_does_not_renew_the_book_for_ever(e
     opened = [gap for gap in world.gaps() if gap.until_time is None]
     assert opened
     assert opened[-1].timestamp < world.end_us - 45_000_000, "settled long ago"
+
+
+@pytest.mark.parametrize(
+    ("exchange", "names", "frame"),
+    [
+        ("binance", ("BTCUSDT", "ETHUSDT"), b'{"e":"depthUpdate",'),
+        ("kraken", ("BTC/USDT", "ETH/USDT"), b"{"),
+        ("okx", ("BTC-USDT", "ETH-USDT"), b'{"arg":{"channel":"books",'),
+    ],
+)
+def test_a_saved_book_of_a_symbol_served_no_more_is_not_lost_once_more(exchange, names, frame):
+    """The slot has no place for what is said of it."""
+    before = load(exchange).decoder(dict(zip(names, ("BTCUSDT", "ETHUSDT"), strict=True)))
+    proven = {"waiting": False, "last": 1} if exchange != "binance" else {"last": 1}
+    chains = {"BTCUSDT": proven, "ETHUSDT": proven}
+    before.load({"chains": chains, "precisions": {}} if exchange == "kraken" else chains)
+    after = load(exchange).decoder({names[0]: "BTCUSDT"})
+    after.load(before.save())
+    rejected, *lost = after.decode(frame, "ws", None, None)
+    assert isinstance(rejected, Rejected)
+    assert [event.symbol for event in lost] == ["BTCUSDT"]

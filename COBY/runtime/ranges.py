@@ -1,9 +1,10 @@
-"""Reading a known piece of a partition once: what a rebuild and the dead letters' commands need, without a group."""
+"""Reading a known piece of a partition once, without a group: snapshots, rebuilds, dead letters, recomputing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from time import monotonic
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
@@ -16,14 +17,13 @@ FETCH_SECONDS = 0.2
 FETCH_WAIT_MS = 20
 
 
-def range_consumer(cfg: Config, name: str) -> Consumer:
+def range_consumer(cfg: Config, name: str, **more: Any) -> Consumer:
     """A consumer for `read_range`; ``name`` names it to the brokers, no group is joined. Close it.
 
     At the end of a partition a broker holds its answer back only shortly: the next question waits behind it.
     """
-    return make_consumer(
-        cfg, f"{cfg.topic_prefix}.{name}", enable_partition_eof=True, fetch_wait_max_ms=FETCH_WAIT_MS
-    )
+    shortly = {"enable_partition_eof": True, "fetch_wait_max_ms": FETCH_WAIT_MS}
+    return make_consumer(cfg, f"{cfg.topic_prefix}.{name}", **shortly | more)
 
 
 def read_range(
@@ -44,9 +44,10 @@ def read_range(
     if first >= end:
         return
     consumer.assign([TopicPartition(*partition, first)])
-    heard = monotonic()
+    at, heard = first, monotonic()
     while not stopped():
-        messages = consumer.consume(FETCH_RECORDS, FETCH_SECONDS)
+        # consume() waits until it has as many records as asked for.
+        messages = consumer.consume(min(FETCH_RECORDS, end - at), FETCH_SECONDS)
         heard = monotonic() if messages else heard
         if monotonic() > heard + silence_seconds:
             text = f"nothing came for {silence_seconds:g} seconds, though the partition ends at {end}"
@@ -59,7 +60,8 @@ def read_range(
                 return
             if offset >= first:
                 yield message
-            if offset == end - 1:
+            at = offset + 1
+            if at == end:
                 return
 
 
