@@ -23,7 +23,7 @@ ROUNDS ?=
 TESTS ?=
 ARGS ?=
 
-.PHONY: help setup servers demo live test test-long check fmt lint types imports docs-test bench faults sim-test up down lock clean
+.PHONY: help setup servers demo live test test-long check fmt lint types imports docs-test bench faults sim-test up down proto lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -100,6 +100,13 @@ up: setup ## start Kafka, TimescaleDB and Redis alone; settings into .local/env
 
 down: $(SETUP) ## stop them, our programs, and what a crash left
 	$(PY) -m deploy.local down
+
+# Into the folder of each .proto, as a module and its types.
+proto: $(SETUP) ## renew the modules generated from .proto files
+	@for file in $$(git ls-files --cached --others --exclude-standard '*.proto'); do \
+		folder=$$(dirname $$file); echo $$file; \
+		$(PY) -m grpc_tools.protoc -I $$folder --python_out=$$folder --pyi_out=$$folder $$file || exit; \
+	done
 
 lock: $(SETUP) ## renew the lock files from pyproject.toml
 	$(LOCK) --output-file=requirements.lock pyproject.toml

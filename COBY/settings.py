@@ -100,7 +100,12 @@ class Settings:
     )
     topic_prefix: str = _setting("TOPIC_PREFIX", _PREFIX, "coby", "First part of every topic's name.")
 
-    exchanges: tuple[str, ...] = _setting("EXCHANGES", _EXCHANGES, "binance,kraken,okx", "Exchanges to read.")
+    exchanges: tuple[str, ...] = _setting(
+        "EXCHANGES",
+        _EXCHANGES,
+        "binance,bitfinex,bybit,coinbase,gateio,huobi,kraken,kucoin,mexc,okx",
+        "Exchanges to read.",
+    )
     exchanges_path: str | None = _optional(
         "EXCHANGES_PATH", _FOLDER, "Exchanges of one's own, beside those built in."
     )

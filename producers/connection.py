@@ -1,4 +1,7 @@
-"""One WebSocket of one slot: publishes what comes, and obeys its session's commands. Never parses a frame."""
+"""One connection of one slot: publishes what comes, and obeys its session's commands. Never parses a frame.
+
+A connection is a WebSocket, for some exchanges several; all that comes has one order, that of its receipt.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,16 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from COBY.exchanges.base import (
     Acknowledged,
+    Ask,
     Command,
+    Connect,
     Farewell,
     Fetch,
     Refused,
@@ -21,9 +27,8 @@ from COBY.exchanges.base import (
     Slot,
 )
 from COBY.utils.exceptions import ExchangeError
-from producers.publisher import Publisher
 from producers.raw import Observer, listed
-from producers.raw_stream import RawStream
+from producers.raw_stream import Outlet, RawStream
 from producers.rest import Rest
 
 MAX_RECEIVED_BYTES = 128 * 1024 * 1024
@@ -41,7 +46,7 @@ class Wiring(NamedTuple):
     something that a status shows has changed; ``monotonic`` gives seconds.
     """
 
-    publisher: Publisher
+    publisher: Outlet
     rest: Rest
     observe: Observer
     on_change: Callable[[], None]
@@ -49,13 +54,13 @@ class Wiring(NamedTuple):
 
 
 class Connection:
-    """One socket, from `open` to the end of `run`. All its records share ``conn`` and ``seq``."""
+    """One session's sockets, from `open` to the end of `run`. All its records share ``conn`` and ``seq``."""
 
     def __init__(self, conn: str, slot: Slot, session: Session, wiring: Wiring) -> None:
-        """``conn`` is unique per socket; ``session`` is new and made for the listed symbols of ``slot``."""
+        """``conn`` is unique; ``session`` is new and made for the listed symbols of ``slot``."""
         self.conn = conn
         self.slot = slot
-        self.url = session.connect().url
+        self.url = ""
         self.stream = RawStream(wiring.publisher, slot.name, conn, wiring.observe, self._resumed)
         self.acknowledged: set[tuple[str, str]] = set()
         self.refused: dict[str | None, str] = {}
@@ -64,7 +69,7 @@ class Connection:
         self.reader: asyncio.Task[str] | None = None
         self._session = session
         self._wiring = wiring
-        self._socket: ClientConnection | None = None
+        self._sockets: list[ClientConnection] = []
         self._group: asyncio.TaskGroup | None = None
         self._running = asyncio.Event()
         self._started_at: float | None = None
@@ -74,17 +79,20 @@ class Connection:
         self._answer = asyncio.Event()
 
     async def open(self) -> None:
-        """Open the socket and write `connected`. ExchangeError `exchange.unreachable`."""
-        limits: Any = {
-            "max_size": MAX_RECEIVED_BYTES,
-            "open_timeout": OPEN_SECONDS,
-            "close_timeout": CLOSE_SECONDS,
-        }
-        try:
-            self._socket = await connect(self.url, **limits)
-        except (OSError, WebSocketException) as error:
-            text = f"{type(error).__name__}: {error}"
-            raise ExchangeError("exchange.unreachable", text, where=self.url) from error
+        """Open the sockets and write `connected`.
+
+        ExchangeError `exchange.unreachable`, `exchange.unusable_answer`: no socket is left open.
+        """
+        target, is_secret = await self._target()
+        for url in (target.url, *target.more):
+            shown = _without_query(url) if is_secret else url
+            self.url = self.url or shown
+            try:
+                self._sockets.append(await _socket(url))
+            except (OSError, WebSocketException) as error:
+                await self._close_sockets()
+                text = f"{type(error).__name__}: {error}"
+                raise ExchangeError("exchange.unreachable", text, where=shown) from error
         slot = self.slot
         self.stream.event(
             "connected", exchange=slot.exchange, slot=slot.name, symbols=listed(slot), url=self.url
@@ -113,20 +121,24 @@ class Connection:
             self._reason = self._reason or "cancelled"
             self.stream.close(self._reason)
             self._answered()
-            await self._socket_of().close()
+            await self._close_sockets()
         return self._reason
 
     async def close(self, reason: str) -> None:
         """End the connection; `run` returns soon."""
         self._reason = self._reason or reason
-        await self._socket_of().close()
+        await self._close_sockets()
 
-    async def obey(self, commands: list[Command]) -> None:
-        """Do what the session wants, in order. A closed socket is no error here: `run` ends for it."""
+    async def obey(self, commands: list[Command], socket: int = 0) -> None:
+        """Do what the session wants, in order; ``socket``: where the frame came from that it answers.
+
+        A closed socket is no error here: `run` ends for it.
+        """
         for command in commands:
             if isinstance(command, Send):
+                number = socket if command.socket is None else command.socket
                 with contextlib.suppress(ConnectionClosed):
-                    await self._socket_of().send(command.text)
+                    await self._sockets[number].send(command.text)
             elif isinstance(command, Fetch):
                 self._fetch(command)
             elif isinstance(command, Acknowledged):
@@ -156,18 +168,50 @@ class Connection:
             message = f"{channel} of {symbol} was not confirmed within {ANSWER_SECONDS:g} s"
             raise ExchangeError("exchange.unanswered", message, where=self.url) from error
 
-    def _socket_of(self) -> ClientConnection:
-        assert self._socket is not None, "open() comes first"
-        return self._socket
+    async def _target(self) -> tuple[Connect, bool]:
+        """Where to connect, and whether an answer had to be asked for, which may have put a token into the urls."""
+        target = self._session.connect()
+        is_secret = isinstance(target, Ask)
+        while isinstance(target, Ask):
+            url = target.url
+            answer = await self._wiring.rest.ask(url, target.method)
+            try:
+                target = self._session.connect(answer)
+            except ValueError as error:
+                raise ExchangeError("exchange.unusable_answer", str(error), where=url) from error
+        return target, is_secret
+
+    async def _close_sockets(self) -> None:
+        """All of them at once: each may take its time."""
+        await asyncio.gather(*(socket.close() for socket in self._sockets))
 
     async def _read(self) -> str:
-        socket, stream, session, now = self._socket_of(), self.stream, self._session, self._wiring.monotonic
+        """Read all sockets until one of them ends; its reason."""
+        assert self._sockets, "open() comes first"
+        if len(self._sockets) == 1:
+            return await self._read_socket(0)
+        assert self._group is not None
+        readers = [self._group.create_task(self._read_socket(number)) for number in range(len(self._sockets))]
+        try:
+            await asyncio.wait(readers, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for reader in readers:
+                reader.cancel()
+        return next(reader.result() for reader in readers if reader.done())
+
+    async def _read_socket(self, number: int) -> str:
+        socket, stream, session, now = (
+            self._sockets[number],
+            self.stream,
+            self._session,
+            self._wiring.monotonic,
+        )
         try:
             while True:
                 frame = await socket.recv(decode=False)
                 stream.frame(frame)
                 if commands := session.received(frame, now()):
-                    await self.obey(commands)
+                    await self.obey(commands, number)
         except ConnectionClosed as closed:
             return str(closed)
 
@@ -236,3 +280,16 @@ class Connection:
     async def _resync_all(self) -> None:
         for symbol in listed(self.slot):
             await self.resync(symbol, "dropped")
+
+
+async def _socket(url: str) -> ClientConnection:
+    limits: Any = {
+        "max_size": MAX_RECEIVED_BYTES,
+        "open_timeout": OPEN_SECONDS,
+        "close_timeout": CLOSE_SECONDS,
+    }
+    return await connect(url, **limits)
+
+
+def _without_query(url: str) -> str:
+    return urlsplit(url)._replace(query="").geturl()

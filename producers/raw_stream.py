@@ -4,20 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from hashlib import sha256
+from typing import Protocol
 
 from COBY.topics import MAX_MESSAGE_BYTES
-from producers.publisher import Publisher
+from COBY.utils.timing import WallClock
+from producers.publisher import Holed
 from producers.raw import Observer, RawRecord, event_value
 
 MAX_FRAME_BYTES = MAX_MESSAGE_BYTES - 1024 * 1024
 """Larger frames become an `oversize` event: the broker counts key, headers and what lz4 may add, too."""
 
 
+class Outlet(Protocol):
+    """Where records go: the `Publisher`, or whoever only looks at them."""
+
+    clock: WallClock
+
+    def has_room(self, size_bytes: int) -> bool:
+        """Whether a frame of that size may be put."""
+
+    def put(self, record: RawRecord) -> None:
+        """Take a record, room or not."""
+
+    def dropping(self, stream: Holed) -> None:
+        """Remember that a stream lost frames: it is told when there is room again."""
+
+    def forget(self, stream: Holed) -> None:
+        """The stream has ended."""
+
+
 class RawStream:
     """What one connection publishes, `seq` 1, 2, 3 …; a hole is always covered by a `dropped` event."""
 
     def __init__(
-        self, publisher: Publisher, slot: str, conn: str, observe: Observer, on_resumed: Callable[[], None]
+        self, publisher: Outlet, slot: str, conn: str, observe: Observer, on_resumed: Callable[[], None]
     ) -> None:
         """``observe`` is told of each record put; ``on_resumed`` that frames were lost and room is back."""
         self.conn = conn

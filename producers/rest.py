@@ -8,9 +8,12 @@ from collections.abc import Callable
 
 import aiohttp
 
+from COBY.utils.exceptions import ExchangeError
 from COBY.utils.logging import get_logger
 
 REQUEST_SECONDS = 20.0
+ASK_SECONDS = 10.0
+"""What must be known before a socket can be opened has as long as the opening itself."""
 PARALLEL = 4
 BASE_SECONDS, CAP_SECONDS = 1.0, 60.0
 MAX_RETRY_AFTER_SECONDS = 3600.0
@@ -21,7 +24,7 @@ log = get_logger(__name__)
 
 
 class Rest:
-    """GET for all connections of a process; a 429 or 418 pauses them all: limits are counted by address."""
+    """Requests of all connections of a process; a 429 or 418 pauses them all: limits are counted by address."""
 
     def __init__(
         self,
@@ -47,11 +50,24 @@ class Rest:
             failures += 1
             await asyncio.sleep(delay)
 
-    async def _attempt(self, url: str, failures: int) -> tuple[bytes | None, float]:
+    async def ask(self, url: str, method: str = "GET", seconds: float = ASK_SECONDS) -> bytes:
+        """The body, by one request: whoever connects tries again himself. ExchangeError ``exchange.unreachable``."""
+        try:
+            async with asyncio.timeout(seconds), self._places:
+                body, _ = await self._attempt(url, 0, method)
+        except TimeoutError as error:
+            message = f"{method}: no answer within {seconds:g} s"
+            raise ExchangeError("exchange.unreachable", message, where=url) from error
+        if body is None:
+            raise ExchangeError("exchange.unreachable", f"{method}: refused or broken off", where=url)
+        return body
+
+    async def _attempt(self, url: str, failures: int, method: str = "GET") -> tuple[bytes | None, float]:
         await asyncio.sleep(max(0.0, self._not_before - self._monotonic()))
         delay = self._random() * min(CAP_SECONDS, BASE_SECONDS * 2.0 ** min(failures, 10))
         try:
-            async with self._http.get(url, timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS)) as answer:
+            timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
+            async with self._http.request(method, url, timeout=timeout) as answer:
                 if answer.status not in (418, 429) and answer.status < 500:
                     return await _read(answer), 0.0
                 log.warning("rest_refused", url=url, status=answer.status)

@@ -9,18 +9,19 @@ from aiohttp.abc import AbstractStreamWriter
 from simulator.ledger import ConnectionLog
 from simulator.venue import Peer
 
-TEXT_FRAME = 0x81  # final fragment, opcode text (RFC 6455, 5.2)
+TEXT_FRAME, BINARY_FRAME = 0x81, 0x82  # final fragment, opcode text or binary (RFC 6455, 5.2)
 
 
-def packed(text: str) -> bytes:
-    """A text message as a server's WebSocket frame: unmasked, uncompressed (RFC 6455, 5.2)."""
-    payload = text.encode()
+def packed(message: str | bytes) -> bytes:
+    """A message as a server's WebSocket frame: text or binary, unmasked, uncompressed (RFC 6455, 5.2)."""
+    head = TEXT_FRAME if isinstance(message, str) else BINARY_FRAME
+    payload = message.encode() if isinstance(message, str) else message
     size = len(payload)
     if size < 126:
-        return bytes((TEXT_FRAME, size)) + payload
+        return bytes((head, size)) + payload
     if size < 1 << 16:
-        return struct.pack("!BBH", TEXT_FRAME, 126, size) + payload
-    return struct.pack("!BBQ", TEXT_FRAME, 127, size) + payload
+        return struct.pack("!BBH", head, 126, size) + payload
+    return struct.pack("!BBQ", head, 127, size) + payload
 
 
 class Conn:

@@ -14,13 +14,25 @@ class Front:
         self._venue, self._hub, self._session = venue, hub, Session(hub)
 
     def routes(self) -> list[web.RouteDef]:
-        return [web.get(f"/{self._venue.name}{{path:(?:/.*)?}}", self._get)]
+        path = f"/{self._venue.name}{{path:(?:/.*)?}}"
+        return [web.get(path, self._get), web.post(path, self._post)]
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
-        path = request.match_info["path"]
+        path = self._path(request)
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._connect(request, path)
-        answer = self._venue.rest(path, request.query, now_us())
+        return self._answered(path, self._venue.rest(path, request.query, now_us()))
+
+    async def _post(self, request: web.Request) -> web.StreamResponse:
+        path = self._path(request)
+        return self._answered(path, self._venue.post(path, request.query, now_us()))
+
+    def _path(self, request: web.Request) -> str:
+        """The path asked for. A client inside a container reaches us by another address than one beside us."""
+        self._venue.base_url = f"ws://{request.host}/{self._venue.name}"
+        return request.match_info["path"]
+
+    def _answered(self, path: str, answer: Answer) -> web.Response:
         # Guesses at paths are not counted: there is no end to them.
         if answer.status != 404:
             self._hub.ledger.answer(path.rpartition("/")[2], answer.status, answer.symbol)

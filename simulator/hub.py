@@ -10,7 +10,7 @@ from aiohttp import WSCloseCode, web
 from simulator.conn import Conn, packed
 from simulator.ledger import Ledger
 from simulator.limits import Limits
-from simulator.venue import Peer, Reply
+from simulator.venue import Close, Peer, Reply
 from simulator.wire import Frame
 
 
@@ -79,7 +79,7 @@ class Hub:
     async def answer(self, conn: Conn, replies: Sequence[Reply]) -> None:
         """What the peer says, in order, before any frame that is sent from now on."""
         for reply in replies:
-            if not isinstance(reply, str):
+            if isinstance(reply, Close):
                 conn.flush(self.limits.unsent_bytes_max)
                 await conn.close(reply.reason, reply.code, reply.message)
                 break
@@ -96,7 +96,7 @@ class Hub:
     def send(self, frame: Frame) -> None:
         """To every subscriber, packed once for those who get the same text; written at the next `flush`."""
         copies = 0
-        messages: dict[str, bytes] = {}
+        messages: dict[str | bytes, bytes] = {}
         for conn in self._subscribers.get(frame.stream, ()):
             text = conn.peer.render(frame)
             if text not in messages:

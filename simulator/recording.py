@@ -1,6 +1,7 @@
 """Reads recordings: JSON lines, one frame or REST body a line, `.gz` opened. Knows no exchange."""
 
 import gzip
+from base64 import b64decode
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
@@ -13,14 +14,21 @@ READ = ("in", "http")
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One received text: `at_us` from the recording's first row on, `is_body` for a REST body."""
+    """What was received: `at_us` from the recording's first row on, `is_body` for a REST body. `text` is bytes where
+    the recording holds it as base64.
+    """
 
     number: int
     at_us: int
     is_body: bool
-    text: str
+    text: str | bytes
     url: str | None = None
     symbol: str | None = None
+
+    @property
+    def as_text(self) -> str:
+        """A REST body, or a frame that is no binary message."""
+        return self.text if isinstance(self.text, str) else self.text.decode(errors="replace")
 
 
 class _Line(msgspec.Struct):
@@ -68,13 +76,23 @@ def _rows(lines: Iterable[bytes], name: str) -> Iterable[Row]:
             continue
         if line.frame is None:
             raise SimulatorError("recording_invalid", f"{name} line {number}: no frame")
-        if line.encoding is not None:
-            raise SimulatorError("recording_invalid", f"{name} line {number}: encoding {line.encoding}")
+        try:
+            text = _text(line.frame, line.encoding)
+        except ValueError as error:
+            raise SimulatorError("recording_invalid", f"{name} line {number}: {error}") from error
         time_ns = _time_ns(line)
         if time_ns is not None:
             first_ns = time_ns if first_ns is None else first_ns
             at_ns = max(at_ns, time_ns - first_ns)
-        yield Row(number, at_ns // 1000, line.dir == "http", line.frame, line.url, line.symbol)
+        yield Row(number, at_ns // 1000, line.dir == "http", text, line.url, line.symbol)
+
+
+def _text(frame: str, encoding: str | None) -> str | bytes:
+    if encoding is None:
+        return frame
+    if encoding != "base64":
+        raise ValueError(f"encoding {encoding}")
+    return b64decode(frame, validate=True)
 
 
 def _time_ns(line: _Line) -> int | None:

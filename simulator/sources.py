@@ -179,6 +179,9 @@ class PlayedSource(Source):
 
     def __init__(self, rows: list[Row], wire: Wire) -> None:
         self.wire, self._given = wire, rows
+        if not wire.takes_bytes and (binary := [row for row in rows if isinstance(row.text, bytes)]):
+            message = f"line {binary[0].number}: {wire.name} sends text alone, this is binary"
+            raise SimulatorError("recording_invalid", message)
         found = {row.number: wire.stream_of(row.text) for row in rows if not row.is_body}
         self._rows = [row for row in rows if found.get(row.number)]
         if not self._rows:

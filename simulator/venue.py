@@ -1,4 +1,4 @@
-"""One simulated exchange's protocol, pure: text in, text out. Sockets, clocks and waiting belong to who drives it.
+"""One simulated exchange's protocol, pure: text in, messages out. Sockets, clocks and waiting belong to who drives it.
 
 Two drive it: the server (aiohttp, the wall's clock), and the tests' virtual world (in memory, a clock of their own).
 """
@@ -32,8 +32,10 @@ class Close(msgspec.Struct, frozen=True):
     message: str = ""
 
 
-Reply = str | Close
-"""What goes to one client. The messages of one call are written in order with nothing in between."""
+Reply = str | bytes | Close
+"""What goes to one client: a text message, a binary one, or the end. Those of one call are written in order with
+nothing in between.
+"""
 
 
 class Peer(ABC):
@@ -56,8 +58,8 @@ class Peer(ABC):
         """About once a second: heartbeats, and the close of a client who owed something."""
 
     @abstractmethod
-    def render(self, frame: Frame) -> str:
-        """A frame as this connection wants it."""
+    def render(self, frame: Frame) -> str | bytes:
+        """A frame as this connection wants it: a text message, or a binary one."""
 
 
 class Venue(ABC):
@@ -67,6 +69,10 @@ class Venue(ABC):
     """Its key, and where the server mounts it: everything below `/<name>/` is its own."""
     LIMITS: ClassVar[Limits]
     """The exchange's own figures for what the driver sees to."""
+    base_url: str = ""
+    """Where the client who is being answered reaches it (`ws://127.0.0.1:9010/<name>`), for exchanges whose answers
+    say where to connect. The driver sets it before each call.
+    """
 
     def __init__(self, source: Source, limits: Limits) -> None:
         """limits: those in force, LIMITS or a change of them."""
@@ -84,3 +90,7 @@ class Venue(ABC):
     @abstractmethod
     def rest(self, path: str, query: Mapping[str, str], now_us: int) -> Answer:
         """A GET."""
+
+    def post(self, path: str, query: Mapping[str, str], now_us: int) -> Answer:
+        """A POST, whose body says nothing."""
+        return Answer(404, "Not Found", content_type="text/plain")

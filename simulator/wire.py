@@ -4,7 +4,7 @@ Pure: no I/O, no clock. Prices and sizes are the text that is sent.
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -27,7 +27,8 @@ class SentTrade(msgspec.Struct, frozen=True):
 
 
 class Frame(msgspec.Struct, frozen=True):
-    """One market-data message: `stream` decides who gets it, `text` is its payload without a wrapper.
+    """One market-data message: `stream` decides who gets it, `text` is its payload without a wrapper (bytes where the
+    exchange sends binary messages).
 
     Depth frames carry the market's update ids, also where the wire has none, and their absolute levels; trade
     frames their trade. Both are for the simulator's own books and ledger and are never sent. `is_snapshot`: the
@@ -37,7 +38,7 @@ class Frame(msgspec.Struct, frozen=True):
     symbol: str
     channel: str
     stream: str
-    text: str
+    text: str | bytes
     first_id: int = 0
     last_id: int = 0
     bids: Levels = ()
@@ -45,6 +46,12 @@ class Frame(msgspec.Struct, frozen=True):
     trade: SentTrade | None = None
     is_snapshot: bool = False
     more_trades: tuple[SentTrade, ...] = ()
+
+    @property
+    def as_text(self) -> str:
+        """The payload, of an exchange that sends text alone."""
+        assert isinstance(self.text, str), "a binary message"
+        return self.text
 
 
 class Book(msgspec.Struct, frozen=True):
@@ -65,6 +72,8 @@ class Wire(ABC):
     """The windows its clients may have, in levels a side, the widest last; none: the whole book."""
     says_leaving: ClassVar[bool] = False
     """A level pushed out of the window is deleted explicitly."""
+    takes_bytes: ClassVar[bool] = False
+    """Its messages are binary, at least some: `stream_of` and `frame_of` are given bytes, too."""
 
     @abstractmethod
     def listing(self, symbol: str) -> Listing:
@@ -89,12 +98,18 @@ class Wire(ABC):
     def levels(self, symbol: str, pairs: list[tuple[int, int]]) -> Levels:
         """(price in ticks, size in 1e-8) as the exchange writes them."""
 
-    @abstractmethod
-    def stream_of(self, text: str) -> str | None:
-        """The stream a recorded frame belongs to; None for acknowledgements and the like."""
+    def printed(self, symbol: str, sequence: int) -> int:
+        """The market's sequence number, just sent, as the frames of the widest book have it at present."""
+        return sequence
 
     @abstractmethod
-    def frame_of(self, text: str) -> Frame:
+    def stream_of(self, text: Any) -> str | None:
+        """The stream a recorded frame (text, or bytes if `takes_bytes`) belongs to; None for acknowledgements and
+        the like.
+        """
+
+    @abstractmethod
+    def frame_of(self, text: Any) -> Frame:
         """A recorded frame, its payload kept byte for byte."""
 
     @abstractmethod

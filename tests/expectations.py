@@ -15,15 +15,20 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-DEAD = "dead protocol"
-CHANNEL = "channel not subscribed"
-ENVELOPE = "envelope time"
-EXPRESSION = "expr"
+from tests import (
+    expectations_bitfinex,
+    expectations_bybit,
+    expectations_coinbase,
+    expectations_gateio,
+    expectations_huobi,
+    expectations_kucoin,
+    expectations_mexc,
+)
+from tests.expectation_reasons import CHANNEL, DEAD, ENVELOPE, EXPRESSION, all_of
+
+__all__ = ["CHANNEL", "DEAD", "ENVELOPE", "EXPRESSION", "LEFT_OUT", "WORDS"]
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _all(reason: str, mark: str, *numbers: int) -> dict[int, tuple[str, str]]:
-    return dict.fromkeys(numbers, (reason, mark))
 
 
 LEFT_OUT: dict[tuple[str, str], dict[int, tuple[str, str]]] = {
@@ -41,11 +46,11 @@ LEFT_OUT: dict[tuple[str, str], dict[int, tuple[str, str]]] = {
         6: (CHANNEL, "@kline_1m"),
     },
     ("binance", "cryptomsgparser_derivatives"): {
-        **_all(CHANNEL, "@aggTrade", 0, 1, 2, 3),
+        **all_of(CHANNEL, "@aggTrade", 0, 1, 2, 3),
         4: (CHANNEL, "@TRADE_ALL"),
-        **_all(CHANNEL, "@depth20", 9, 10, 11, 13),
+        **all_of(CHANNEL, "@depth20", 9, 10, 11, 13),
         12: (CHANNEL, "@depth5"),
-        **_all(CHANNEL, "bookTicker", 14, 15, 16, 17),
+        **all_of(CHANNEL, "bookTicker", 14, 15, 16, 17),
     },
     ("kraken", "tardis_mappers"): {
         0: (DEAD, '"trade","LTC/XBT"]'),
@@ -56,26 +61,26 @@ LEFT_OUT: dict[tuple[str, str], dict[int, tuple[str, str]]] = {
     },
     ("kraken", "cryptomsgparser_spot"): {
         0: (DEAD, '"trade","XBT/USD"]'),
-        **_all(DEAD, '"book-25","XBT/USD"]', 2, 3, 4),
+        **all_of(DEAD, '"book-25","XBT/USD"]', 2, 3, 4),
         5: (DEAD, '"spread","XBT/USD"]'),
         6: (DEAD, '"ohlc-1","XBT/USD"]'),
         7: (DEAD, '"ticker","XBT/USD"]'),
         8: (CHANNEL, '"result":{"XXBTZUSD"'),
     },
     ("kraken", "cryptomsgparser_derivatives"): {
-        **_all(CHANNEL, '"feed":"trade', 0, 1, 2, 3),
-        **_all(CHANNEL, '"feed":"book', 4, 5, 6, 7),
-        **_all(CHANNEL, '"orderBook":{', 8, 9),
+        **all_of(CHANNEL, '"feed":"trade', 0, 1, 2, 3),
+        **all_of(CHANNEL, '"feed":"book', 4, 5, 6, 7),
+        **all_of(CHANNEL, '"orderBook":{', 8, 9),
     },
     ("okx", "tardis_mappers"): {
-        **_all(DEAD, '{"table":"spot/', 0, 1, 2, 3),
+        **all_of(DEAD, '{"table":"spot/', 0, 1, 2, 3),
         5: (CHANNEL, '"channel":"books-l2-tbt"'),
         6: (CHANNEL, '"channel":"trades-all"'),
     },
     ("okx", "cryptomsgparser_spot"): {
         1: (CHANNEL, '"channel":"books-l2-tbt"'),
         2: (CHANNEL, '"channel":"books-l2-tbt"'),
-        **_all(CHANNEL, '"channel":"books5"', 3),
+        **all_of(CHANNEL, '"channel":"books5"', 3),
         4: (DEAD, '{"table":"spot/depth5"'),
         5: (CHANNEL, '"channel":"bbo-tbt"'),
         6: (CHANNEL, '"channel":"candle1m"'),
@@ -83,11 +88,18 @@ LEFT_OUT: dict[tuple[str, str], dict[int, tuple[str, str]]] = {
         8: (CHANNEL, '{"code":"0"'),
     },
     ("okx", "cryptomsgparser_derivatives"): {
-        **_all(CHANNEL, '"channel":"books-l2-tbt"', 5, 6, 7),
-        **_all(CHANNEL, '"channel":"books5"', 8, 9, 10, 11, 12),
-        **_all(CHANNEL, '"channel":"bbo-tbt"', 13, 14, 15, 16, 17),
-        **_all(CHANNEL, '{"code":"0"', 18, 19, 20, 21, 22),
+        **all_of(CHANNEL, '"channel":"books-l2-tbt"', 5, 6, 7),
+        **all_of(CHANNEL, '"channel":"books5"', 8, 9, 10, 11, 12),
+        **all_of(CHANNEL, '"channel":"bbo-tbt"', 13, 14, 15, 16, 17),
+        **all_of(CHANNEL, '{"code":"0"', 18, 19, 20, 21, 22),
     },
+    **expectations_bitfinex.LEFT_OUT,
+    **expectations_bybit.LEFT_OUT,
+    **expectations_coinbase.LEFT_OUT,
+    **expectations_gateio.LEFT_OUT,
+    **expectations_huobi.LEFT_OUT,
+    **expectations_kucoin.LEFT_OUT,
+    **expectations_mexc.LEFT_OUT,
 }
 """(exchange, file) -> number of the entry, from 0 -> reason and mark."""
 
@@ -119,6 +131,19 @@ class Entry(NamedTuple):
             yield from ((place, word, value) for word, value in event.items())
 
 
+def is_dead(entry: Entry) -> bool:
+    """Whether the frame's own shape is that of a protocol that is spoken no more."""
+    if entry.exchange == "bitfinex":
+        return False  # it speaks in arrays
+    if entry.exchange == "bybit":
+        return expectations_bybit.is_dead(entry.frame)
+    if entry.exchange == "gateio":
+        return expectations_gateio.is_dead(entry.frame)
+    if entry.exchange == "mexc":
+        return expectations_mexc.is_dead(entry.frame)
+    return isinstance(entry.frame, list) or "table" in entry.frame
+
+
 def entries(folder: Path) -> Iterator[Entry]:
     """All entries of the files; their decimal numbers are exact."""
     for exchange, file in LEFT_OUT:
@@ -135,9 +160,17 @@ def field_reason(entry: Entry, word: str, value: Any) -> str | None:
         return CHANNEL  # what a contract is worth, and ``pu``, belong to the futures' own channels
     if entry.is_future and word == "symbol" and value != "NONE":
         return CHANNEL
+    if entry.exchange == "huobi" and word == "timestamp_ms":
+        return ENVELOPE  # when the message was made, a millisecond after the trade
     times = ("timestamp", "timestamp_ms", "orderbook.timestamp")
     if word in times and is_body(entry) and value is not None:
         return ENVELOPE  # a spot snapshot has no time of its own
+    if (
+        word == "timestamp_ms"
+        and entry.exchange == "bitfinex"
+        and expectations_bitfinex.is_history(entry.frame)
+    ):
+        return ENVELOPE  # of several trades the newest one's
     return None
 
 
@@ -148,6 +181,8 @@ def _holds_expression(value: Any) -> bool:
 def is_body(entry: Entry) -> bool:
     """Whether it is a REST body, bare or wrapped as a stream of the recorder's own."""
     frame = entry.frame
+    if entry.exchange == "kucoin":
+        return expectations_kucoin.is_body(frame)
     return isinstance(frame, dict) and "lastUpdateId" in (frame["data"] if "stream" in frame else frame)
 
 
@@ -178,7 +213,8 @@ class Ours(NamedTuple):
     @property
     def pair(self) -> str:
         """Our symbol without what a future's name has after its pair."""
-        symbol, rest = self.row["symbol"], r"(USDT?)(?:[-_]?(?:PERP|SWAP|[0-9]{6}).*)?$"
+        symbol = self.row["symbol"].replace("F0USTF0", "USDT")
+        rest = r"(USDT?)(?:[-_]?(?:PERP|SWAP|[0-9]{6}).*)?$"
         return re.sub(rest, r"\1", symbol) if self.entry.is_future else symbol
 
     def milliseconds(self) -> int | None:
@@ -229,6 +265,10 @@ WORDS: dict[str, Word] = {
     "side": lambda ours, _: ours.row["side"],
     "isSnapshot": lambda ours, _: any(row.get("snapshot") for row in ours.rows),
     "timestamp": lambda ours, _: ours.row["timestamp"],
+    "bidPrice": lambda ours, _: Decimal(ours.row["bids"][0][0]),
+    "bidAmount": lambda ours, _: Decimal(ours.row["bids"][0][1]),
+    "askPrice": lambda ours, _: Decimal(ours.row["asks"][0][0]),
+    "askAmount": lambda ours, _: Decimal(ours.row["asks"][0][1]),
     "localTimestamp": lambda ours, _: ours.row["received_at"],
     "timestamp_ms": lambda ours, _: ours.milliseconds(),
     "trades.len()": lambda ours, _: sum(row["type"] == "trade" for row in ours.rows),
@@ -244,16 +284,29 @@ WORDS: dict[str, Word] = {
     **_side("bids"),
     **_side("asks"),
 }
-"""Their words, without the numbers of levels -> our value, given the number."""
+"""Their words, without the numbers of levels and trades -> our value, given the number."""
+
+
+def _of_several(word: Word) -> Word:
+    return lambda ours, place: word(ours._replace(place=place), 0)
+
+
+WORDS |= {
+    word.replace("trade.", "trades[]."): _of_several(of_one)
+    for word, of_one in WORDS.items()
+    if word.startswith("trade.")
+}
 
 
 def as_ours(word: str, value: Any) -> Any:
     """Their value in the form ours has."""
     value = arithmetic(value)
     if word in ("symbol", "pair"):
-        return re.sub(r"[/-]", "", value)
+        return re.sub(r"[/-]|_(?=(?:USDT|BTC)$)", "", value)
     if word == "exchange":
-        return {"okex": "okx"}.get(value, value)
+        return {"okex": "okx", "bybit-spot": "bybit", "gate-io": "gateio"}.get(value, value)
+    if word == "type" and value == "book_ticker":
+        return "book_change"  # a book of one level
     if word in ("timestamp", "localTimestamp"):
         return value[:-1].ljust(26, "0") + "Z"
     if word in ("bids", "asks"):

@@ -1,4 +1,6 @@
-"""The exchanges: each module here (base aside) is one of them, and is all that the pipeline knows of it.
+"""The exchanges: each module here is one of them, and is all that the pipeline knows of it.
+
+``base`` is none, nor are modules whose names begin with ``_``: they belong to one that needs them.
 
 Exchanges of one's own lie in a folder that the setting EXCHANGES_PATH names; loading the configuration adds them here.
 How to write one: README.md beside this file.
@@ -16,7 +18,11 @@ from COBY.exchanges.base import Exchange
 from COBY.utils.exceptions import ConfigurationError
 
 BUILT_IN: tuple[str, ...] = tuple(
-    sorted(module.name for module in iter_modules(__path__) if module.name != "base")
+    sorted(
+        module.name
+        for module in iter_modules(__path__)
+        if module.name != "base" and not module.name.startswith("_")
+    )
 )
 """Names of the exchanges in this folder, sorted."""
 NAME_ALLOWED = "1 to 20 lower case letters and digits, the first a letter"

@@ -3,7 +3,7 @@
 An exchange file offers ``EXCHANGE``, an object of the protocol `Exchange`, in two halves:
 
 * the *session half* (`Session`), used by a producer: where to connect, what to send, what to fetch and when, what
-  counts as acknowledgement, refusal, farewell. One session per socket;
+  counts as acknowledgement, refusal, farewell. One session per connection;
 * the *decoding half* (`Decoder`), used by normalize and ``coby decode``: frame -> trades, snapshots, deltas, losses,
   with the exchange's continuity rule. One decoder per connection; its state can be saved and loaded.
 
@@ -171,15 +171,34 @@ class Decoder(Protocol):
 
 
 class Connect(msgspec.Struct, frozen=True):
-    """Open a WebSocket to ``url``."""
+    """Open a WebSocket to ``url``, and further ones to ``more``: one connection, which ends with any of them.
+
+    The sockets are numbered, ``url`` 0 and ``more`` from 1 on. Their frames are one sequence, in the order in which
+    they were received.
+    """
 
     url: str
+    more: tuple[str, ...] = ()
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """Request ``url`` before connecting, and call ``connect`` again with the body of the answer.
+
+    The body is not published, as it may hold a token, nor is the query of the urls that follow from it.
+    """
+
+    url: str
+    method: str = "GET"
 
 
 class Send(msgspec.Struct, frozen=True):
-    """Send a text message."""
+    """Send a text message on the socket of that number; None: on the one that the frame being answered came on.
+
+    Outside ``received`` None means socket 0.
+    """
 
     text: str
+    socket: int | None = None
 
 
 class Fetch(msgspec.Struct, frozen=True):
@@ -219,10 +238,13 @@ Command = Connect | Send | Fetch | Acknowledged | Refused | Farewell
 
 
 class Session(Protocol):
-    """The session half, for one socket. Times are seconds of the caller's monotonic clock."""
+    """The session half, for one connection. Times are seconds of the caller's monotonic clock."""
 
-    def connect(self) -> Connect:
-        """Where to connect."""
+    def connect(self, answer: bytes | None = None) -> Connect | Ask:
+        """Where to connect, or what to ask before: then called again with the ``answer``'s body.
+
+        ValueError, saying what is wrong, for an answer that can't be used: the attempt has failed.
+        """
 
     def opened(self, now: float) -> list[Command]:
         """The socket is open: what to send first."""
@@ -268,6 +290,12 @@ class Exchange(Protocol):
 
     def exchange_symbol(self, symbol: str) -> str:
         """The exchange's name of a canonical symbol, by its rule (a setting may override it)."""
+
+    def listing(self, rest_url: str) -> str:
+        """The url, below ``rest_url``, that a GET of says which symbols the exchange has."""
+
+    def listed(self, body: bytes) -> dict[str, str]:
+        """What that body lists for trading now: canonical symbol -> exchange symbol. ValueError if it can't be used."""
 
     def session(self, symbols: Mapping[str, str], endpoints: Endpoints) -> Session:
         """A session for one socket; ``symbols`` maps exchange symbol -> symbol."""

@@ -35,6 +35,7 @@ from COBY.exchanges.base import (
     Snapshot,
     Trade,
 )
+from COBY.listings import rows
 from COBY.text import PRICES, SIZES, check_levels, is_zero
 from COBY.utils.intervals import clamp_us
 
@@ -222,7 +223,7 @@ class BinanceSession:
         self._endpoints = endpoints
         self._names = {symbol: name for name, symbol in symbols.items()}
 
-    def connect(self) -> Connect:
+    def connect(self, answer: bytes | None = None) -> Connect:
         return Connect(f"{self._endpoints.ws_url}/stream")
 
     def opened(self, now: float) -> list[Command]:
@@ -276,6 +277,13 @@ class Binance:
 
     def exchange_symbol(self, symbol: str) -> str:
         return symbol
+
+    def listing(self, rest_url: str) -> str:
+        return f"{rest_url}/api/v3/exchangeInfo"
+
+    def listed(self, body: bytes) -> dict[str, str]:
+        found = [row for row in rows(body, "symbols") if row.text("status") == "TRADING"]
+        return {row.text("baseAsset") + row.text("quoteAsset"): row.text("symbol") for row in found}
 
     def session(self, symbols: Mapping[str, str], endpoints: Endpoints) -> Session:
         return BinanceSession(symbols, endpoints)

@@ -39,6 +39,7 @@ from COBY.exchanges.base import (
     Trade,
     not_ours,
 )
+from COBY.listings import rows
 from COBY.renewals import Awaited, Renewals
 from COBY.symbols import split
 from COBY.text import fixed_prices, fixed_sizes, is_zero, places_of
@@ -50,6 +51,7 @@ CHECKSUM_LEVELS = 10
 CHANNELS = ("book", "trade")
 REQUESTS = {1: "instrument", 2: "book", 3: "trade"}  # request numbers, by what they are about
 INSTRUMENT_SECONDS = 5.0  # so long the books wait for the precisions
+REST_NAMES = {"XBT": "BTC", "XDG": "DOGE"}  # its REST lists pairs under the names of v1
 UNSUPPORTED = "Currency pair not supported"
 SUBSCRIBED = "Already subscribed"
 
@@ -310,7 +312,7 @@ class KrakenSession:
         self._awaited = Awaited()
         self._waiting_until: float | None = None
 
-    def connect(self) -> Connect:
+    def connect(self, answer: bytes | None = None) -> Connect:
         return Connect(f"{self._url}/v2")
 
     def opened(self, now: float) -> list[Command]:
@@ -407,6 +409,14 @@ class Kraken:
 
     def exchange_symbol(self, symbol: str) -> str:
         return "/".join(split(symbol))
+
+    def listing(self, rest_url: str) -> str:
+        return f"{rest_url}/0/public/AssetPairs"
+
+    def listed(self, body: bytes) -> dict[str, str]:
+        found = [row.text("wsname") for row in rows(body, "result") if row.text("status") == "online"]
+        names = ["/".join(REST_NAMES.get(part, part) for part in name.split("/")) for name in found]
+        return {name.replace("/", ""): name for name in names}
 
     def session(self, symbols: Mapping[str, str], endpoints: Endpoints) -> Session:
         return KrakenSession(symbols, endpoints)

@@ -38,6 +38,7 @@ from COBY.exchanges.base import (
     Trade,
     not_ours,
 )
+from COBY.listings import rows
 from COBY.renewals import Awaited, Renewals
 from COBY.symbols import split
 from COBY.text import PLAIN_PRICES, SIZES, is_zero
@@ -246,7 +247,7 @@ class OkxSession:
         self._renewals = Renewals()
         self._awaited = Awaited()
 
-    def connect(self) -> Connect:
+    def connect(self, answer: bytes | None = None) -> Connect:
         return Connect(f"{self._url}/ws/v5/public")
 
     def opened(self, now: float) -> list[Command]:
@@ -335,6 +336,13 @@ class Okx:
 
     def exchange_symbol(self, symbol: str) -> str:
         return "-".join(split(symbol))
+
+    def listing(self, rest_url: str) -> str:
+        return f"{rest_url}/api/v5/public/instruments?instType=SPOT"
+
+    def listed(self, body: bytes) -> dict[str, str]:
+        found = [row for row in rows(body, "data") if row.text("state") == "live"]
+        return {row.text("baseCcy") + row.text("quoteCcy"): row.text("instId") for row in found}
 
     def session(self, symbols: Mapping[str, str], endpoints: Endpoints) -> Session:
         return OkxSession(symbols, endpoints)

@@ -74,7 +74,7 @@ class BinancePeer(Peer):
         return []
 
     def render(self, frame: Frame) -> str:
-        text = wrapped(frame) if self._combined else frame.text
+        text = wrapped(frame) if self._combined else frame.as_text
         return MILLISECONDS.sub(r'"\1":\g<2>000', text) if self._in_us else text
 
     def _subscribe(self, params: list[Any]) -> None:

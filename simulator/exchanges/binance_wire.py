@@ -89,13 +89,13 @@ class BinanceWire(Wire):
 
     def book_of(self, row: Row, symbol: str | None) -> Book | None:
         try:
-            body = json.loads(row.text)
+            body = json.loads(row.as_text)
             sequence, sides = int(body["lastUpdateId"]), (_levels(body["bids"]), _levels(body["asks"]))
         except (ValueError, KeyError, TypeError):
             return None
         asked = parse_qs(urlsplit(row.url or "").query).get("symbol", [None])[0]
         owner = row.symbol or asked or symbol
-        return None if owner is None else Book(owner, sequence, *sides, text=row.text)
+        return None if owner is None else Book(owner, sequence, *sides, text=row.as_text)
 
 
 def book_body(book: Book, limit: int) -> str:
@@ -108,7 +108,7 @@ def book_body(book: Book, limit: int) -> str:
 
 def wrapped(frame: Frame) -> str:
     """As on `/stream`."""
-    return f"{WRAPPER}{frame.stream}{SEAM}{frame.text}}}"
+    return f"{WRAPPER}{frame.stream}{SEAM}{frame.as_text}}}"
 
 
 def _unwrapped(data: Any) -> tuple[str | None, Any]:

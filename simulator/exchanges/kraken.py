@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from simulator.exchanges.kraken_instruments import instruments_text
+from simulator.exchanges.kraken_instruments import instruments_text, pairs_body
 from simulator.exchanges.kraken_wire import (
     DEPTHS,
     TRADE_HEAD,
@@ -66,8 +66,10 @@ class KrakenVenue(Venue):
         return KrakenPeer(self.source, FIRST_CONNECTION + self._opened * 7_919)
 
     def rest(self, path: str, query: Mapping[str, str], now_us: int) -> Answer:
-        """Market data needs none of its REST."""
-        return Answer(404, '{"error":["EGeneral:Unknown method"]}')
+        """The list of pairs; market data needs none of its REST."""
+        if path != "/0/public/AssetPairs":
+            return Answer(404, '{"error":["EGeneral:Unknown method"]}')
+        return Answer(200, pairs_body(self.source.wire, self.source.symbols))
 
 
 class KrakenPeer(Peer):
@@ -117,7 +119,7 @@ class KrakenPeer(Peer):
 
     def render(self, frame: Frame) -> str:
         self._was_traffic = True
-        return frame.text
+        return frame.as_text
 
     def resend_snapshot(self, symbol: str, now_us: int) -> list[Reply]:
         """A snapshot on a live subscription, as the exchange may send at any time; `symbol` as `BTCUSDT`."""
@@ -205,7 +207,7 @@ class KrakenPeer(Peer):
 
     def _trades(self, pair: str) -> list[Reply]:
         """The last fifty, oldest first; nothing when there was none."""
-        texts = [frame.text for frame in self._source.trades(self._symbols[pair])]
+        texts = [frame.as_text for frame in self._source.trades(self._symbols[pair])]
         inner = [text[len(TRADE_HEAD) : -len(TRADE_TAIL)] for text in texts if text.startswith(TRADE_HEAD)]
         head = TRADE_HEAD.replace("update", "snapshot")
         return [f"{head}{','.join(inner)}{TRADE_TAIL}"] if inner else []

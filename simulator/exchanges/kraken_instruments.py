@@ -1,13 +1,16 @@
-"""The snapshot of Kraken's `instrument` channel: assets and pairs with their precisions. Pure.
+"""Kraken's `instrument` channel, assets and pairs with their precisions, and REST's list of pairs. Pure.
 
-Source: the exchange's page "Instruments" (WebSocket v2); fields and their order as in its example.
+Source: the exchange's pages "Instruments" (WebSocket v2) and "Get Tradable Asset Pairs" (REST, which still calls BTC
+XBT); fields and their order as in their examples.
 """
 
+import json
 from collections.abc import Iterable
 
 from simulator.wire import Wire, base_and_quote
 
 SIZE_DECIMALS = 8
+V1_NAMES = {"BTC": "XBT", "DOGE": "XDG"}
 
 
 def instruments_text(wire: Wire, pairs: dict[str, str]) -> str:
@@ -15,6 +18,30 @@ def instruments_text(wire: Wire, pairs: dict[str, str]) -> str:
     assets = dict.fromkeys(asset for pair in pairs.values() for asset in _parts(pair))
     listed = ",".join(_pair(pair, wire.listing(symbol).price_decimals) for symbol, pair in pairs.items())
     return f'{{"channel":"instrument","type":"snapshot","data":{{"assets":[{_assets(assets)}],"pairs":[{listed}]}}}}'
+
+
+def pairs_body(wire: Wire, symbols: Iterable[str]) -> str:
+    """The answer to GET /0/public/AssetPairs, without fees and leverage."""
+    pairs = {}
+    for symbol in symbols:
+        base, quote = (V1_NAMES.get(part, part) for part in base_and_quote(symbol))
+        decimals = wire.listing(symbol).price_decimals
+        pairs[base + quote] = {
+            "altname": base + quote,
+            "wsname": f"{base}/{quote}",
+            "aclass_base": "currency",
+            "base": base,
+            "aclass_quote": "currency",
+            "quote": quote,
+            "lot": "unit",
+            "cost_decimals": 5,
+            "pair_decimals": decimals,
+            "lot_decimals": SIZE_DECIMALS,
+            "lot_multiplier": 1,
+            "tick_size": _step(decimals),
+            "status": "online",
+        }
+    return json.dumps({"error": [], "result": pairs}, separators=(",", ":"))
 
 
 def _assets(names: Iterable[str]) -> str:

@@ -54,8 +54,15 @@ class OkxVenue(Venue):
         return OkxPeer(self.source, f"{(FIRST_CONNECTION + self._opened * 7_919) % (1 << 32):08x}")
 
     def rest(self, path: str, query: Mapping[str, str], now_us: int) -> Answer:
-        """Market data needs none of its REST."""
-        return Answer(404, '{"msg":"Not Found","code":"404","data":[]}')
+        """The list of instruments; market data needs none of its REST."""
+        if path != "/api/v5/public/instruments":
+            return Answer(404, '{"msg":"Not Found","code":"404","data":[]}')
+        if query.get("instType") != "SPOT":
+            return Answer(400, '{"msg":"Parameter instType error","code":"51000","data":[]}')
+        wire = self.source.wire
+        assert isinstance(wire, OkxWire)
+        data = [wire.listed(symbol) for symbol in self.source.symbols]
+        return Answer(200, json.dumps({"code": "0", "data": data, "msg": ""}, separators=(",", ":")))
 
     def reset_sequence(self, symbol: str) -> None:
         """A maintenance: the next update of `symbol` (`BTCUSDT`) continues with a smaller seqId."""
@@ -114,7 +121,7 @@ class OkxPeer(Peer):
 
     def render(self, frame: Frame) -> str:
         self._fresh.add(frame.stream)
-        return frame.text
+        return frame.as_text
 
     def notice(self) -> list[Reply]:
         """The announcement of a service upgrade, 30 to 60 s before the exchange closes the connection."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from simulator.market import Depth, Listing, Trade
 from simulator.recording import Row
 from simulator.window import Cut, Told
-from simulator.wire import Book, Frame, Levels, SentTrade, Wire, decimal, joined, spaced
+from simulator.wire import Book, Frame, Levels, SentTrade, Wire, base_and_quote, decimal, joined, spaced
 
 DEPTH = 400
 CHECKED = 25
@@ -110,6 +110,21 @@ class OkxWire(Wire):
         if symbol not in self._names:
             self._names[symbol] = spaced(symbol, "-")
         return self._names[symbol]
+
+    def listed(self, symbol: str) -> dict[str, str]:
+        """The symbol in REST's list of spot instruments, as far as it says something of spot."""
+        base, quote = base_and_quote(symbol)
+        return {
+            "baseCcy": base,
+            "instId": self.instrument(symbol),
+            "instType": "SPOT",
+            "listTime": "1611907686000",
+            "lotSz": "0.00000001",
+            "minSz": "0.00001",
+            "quoteCcy": quote,
+            "state": "live",
+            "tickSz": f"0.{1:0{self.listing(symbol).price_decimals}d}",
+        }
 
     def stream_of(self, text: str) -> str | None:
         try:

@@ -79,11 +79,13 @@ class Slot:
         connection.last_frame_ns = now_ns
         trades = []
         for item in EXCHANGES[self.exchange].read(record, symbols):
+            if item.symbol not in connection.books:
+                continue
             if isinstance(item, Trade):
-                trades.append(item)
-            elif item.symbol in connection.books:
-                connection.books[item.symbol].take(item)
-        return [trade for trade in trades if trade.symbol in self.symbols]
+                trades.append(connection.books[item.symbol].seen(item))
+            else:
+                trades += connection.books[item.symbol].take(item) or []
+        return trades
 
     def take_event(self, connection: Connection, record: dict) -> None:
         """What a producer says of a connection.

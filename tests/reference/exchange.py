@@ -6,7 +6,8 @@ An exchange is one file here (binance.py, kraken.py, okx.py; listed in exchanges
     read(record, symbols)     what one raw record of kind ws or http says: a list of Trade, NotListed and whatever else
                               its Book takes, each with `symbol`; [] where it can't be used or is about something else.
                               symbols: the exchange's name -> ours, of the symbols wanted
-    Book                      one connection's book of one symbol: take(item) brings it up to date
+    Book                      one connection's book of one symbol: take(item) brings it up to date; it returns the
+                              trades in it where the connection alone knows whose they are
 
 A Decimal keeps the digits it was written with (1.50 stays 1.50), so a book of Decimals is also one of the exchange's
 texts: that is what checksums are made of.
@@ -59,6 +60,10 @@ class AnyBook:
         """What is common to all exchanges; an exchange's own items are its own book's."""
         if isinstance(item, NotListed):
             self.reason = "not_listed"
+
+    def seen(self, trade: Trade) -> Trade:
+        """A trade of the book's symbol on the same connection; where only that tells whether it is history, it does."""
+        return trade
 
     @property
     def takes_updates(self) -> bool:

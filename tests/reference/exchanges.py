@@ -2,6 +2,17 @@
 
 from types import ModuleType
 
-from tests.reference import binance, kraken, okx
+from tests.reference import binance, bitfinex, bybit, coinbase, gateio, huobi, kraken, kucoin, mexc, okx
 
-EXCHANGES: dict[str, ModuleType] = {"binance": binance, "kraken": kraken, "okx": okx}
+EXCHANGES: dict[str, ModuleType] = {
+    "binance": binance,
+    "bitfinex": bitfinex,
+    "bybit": bybit,
+    "coinbase": coinbase,
+    "gateio": gateio,
+    "huobi": huobi,
+    "kraken": kraken,
+    "kucoin": kucoin,
+    "mexc": mexc,
+    "okx": okx,
+}

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from COBY.book import Book
 from COBY.exchanges import load
-from COBY.exchanges.base import Acknowledged, Command, Endpoints, Fetch, Send, Slot
+from COBY.exchanges.base import Acknowledged, Ask, Command, Connect, Endpoints, Fetch, Send, Slot
 from COBY.records import UNITS, Gap, Record, Resync, TradeEvent
 from COBY.slot import SlotState
 from COBY.slot_state import DeadLetter, Frame
@@ -35,6 +35,8 @@ START_US = 1_790_000_000 * SECOND_US
 GRID_US = SECOND_US // 2
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 ENDPOINTS = Endpoints("ws://venue", "http://venue")
+Message = str | bytes
+"""Of a socket: text, or binary."""
 
 
 class World:
@@ -47,11 +49,11 @@ class World:
         seconds: int = 20,
         rate: int = 100,
         wire: Wire | None = None,
-        spoil: Callable[[SentFrame, str], str | None] = lambda _frame, text: text,
+        spoil: Callable[[SentFrame, Message], Message | None] = lambda _frame, text: text,
     ) -> None:
         """``rate`` frames a second over both symbols; ``wire``: another than the venue's own.
 
-        ``spoil``: what the network makes of a market frame's text, None: it is lost.
+        ``spoil``: what the network makes of a market frame, None: it is lost.
         """
         kind = EXCHANGES[name]
         exchange = load(name)
@@ -60,11 +62,13 @@ class World:
         self.end_us = START_US + (seconds + 1) * SECOND_US
         self.source = seeded(name, wire or kind.wire(), seed, SYMBOLS, rate, seconds)
         self.venue: Venue = kind(self.source, kind.LIMITS)
+        self.venue.base_url = ENDPOINTS.ws_url
         self.symbols = {exchange.exchange_symbol(symbol): symbol for symbol in SYMBOLS}
         slot = Slot(f"{name}-0", name, self.symbols)
         self.slot = SlotState(exchange, slot, lambda _symbol: 10 * UNITS, 50)
         self.session = exchange.session(self.symbols, ENDPOINTS)
-        self.peer: Peer
+        self.peers: list[Peer] = []
+        """The exchange's ends of the connection's sockets, in the order of their numbers."""
         self.records: list[Record | DeadLetter] = []
         self.acknowledged: set[tuple[str, str]] = set()
         self.sent_trades: list[tuple[str, str]] = []
@@ -76,6 +80,7 @@ class World:
         self._random = Random(f"{name}:{seed}")
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._order = self._seq = self._offset = 0
+        self._arrived_us: dict[int, int] = {}
         self._seen: set[str] = set()
 
     def run(self) -> World:
@@ -124,48 +129,57 @@ class World:
     # --- the exchange's side ---------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
-        url = urlsplit(self.session.connect().url)
-        peer = self.venue.connect(url.path, dict(parse_qsl(url.query)), self.now_us)
-        assert not isinstance(peer, Answer), peer
-        self.peer = peer
+        target = self._target()
+        for url in (target.url, *target.more):
+            peer = self.venue.connect(*_asked(url), self.now_us)
+            assert not isinstance(peer, Answer), peer
+            self.peers.append(peer)
         self._event("connected")
-        self._deliver(peer.opened(self.now_us))
+        for number, peer in enumerate(self.peers):
+            self._deliver(peer.opened(self.now_us), number)
         self._obey(self.session.opened(self._monotonic))
+
+    def _target(self) -> Connect:
+        """Where the session wants to connect, with the answers that it wants before."""
+        target = self.session.connect()
+        while isinstance(target, Ask):
+            ask = {"GET": self.venue.rest, "POST": self.venue.post}[target.method]
+            target = self.session.connect(ask(*_asked(target.url), self.now_us).body.encode())
+        return target
 
     def _market(self) -> None:
         for frame in self.source.take(START_US):
-            if frame.stream in self.peer.streams:
-                text = self._spoil(frame, self.peer.render(frame))
-                if text is not None:
-                    self._deliver([text])
+            listeners = [number for number, peer in enumerate(self.peers) if frame.stream in peer.streams]
+            for number in listeners:
+                message = self._spoil(frame, self.peers[number].render(frame))
+                if message is not None:
+                    self._deliver([message], number)
                     self._look(frame)
         due_us = self.source.peek_us()
         if due_us is not None:
             self._after(max(0, START_US + due_us - self.now_us), self._market)
 
-    def _request(self, text: str) -> None:
-        self._deliver(self.peer.received(text, self.now_us))
+    def _request(self, text: str, socket: int) -> None:
+        self._deliver(self.peers[socket].received(text, self.now_us), socket)
 
     def _rest(self, command: Fetch) -> None:
-        url = urlsplit(command.url)
-        answer = self.venue.rest(url.path, dict(parse_qsl(url.query)), self.now_us)
+        answer = self.venue.rest(*_asked(command.url), self.now_us)
         body = answer.body.encode()
         self._after(self._network_us(), lambda: self._take("http", body, command.symbol, command.url))
 
     # --- the producer's side ---------------------------------------------------------------------------------------
 
-    def _deliver(self, replies: list[Reply]) -> None:
+    def _deliver(self, replies: list[Reply], socket: int = 0) -> None:
         for reply in replies:
             assert not isinstance(reply, Close), reply
-            frame = reply.encode()
+            frame = reply.encode() if isinstance(reply, str) else reply
             self._take("ws", frame)
-            self._obey(self.session.received(frame, self._monotonic))
+            self._obey(self.session.received(frame, self._monotonic), socket)
 
-    def _obey(self, commands: list[Command]) -> None:
+    def _obey(self, commands: list[Command], socket: int = 0) -> None:
         for command in commands:
             if isinstance(command, Send):
-                text = command.text
-                self._after(self._network_us(), lambda text=text: self._request(text))  # type: ignore[misc]
+                self._send(command.text, socket if command.socket is None else command.socket)
             elif isinstance(command, Fetch):
                 delay_us = self._network_us() + round(command.delay_seconds * SECOND_US)
                 self._after(delay_us, lambda command=command: self._rest(command))  # type: ignore[misc]
@@ -174,9 +188,16 @@ class World:
             else:
                 raise AssertionError(f"nothing here is refused or ended: {command}")
 
+    def _send(self, text: str, socket: int) -> None:
+        """Requests of one socket arrive in the order sent."""
+        arrives_us = max(self.now_us + self._network_us(), self._arrived_us.get(socket, 0))
+        self._arrived_us[socket] = arrives_us
+        self._after(arrives_us - self.now_us, lambda: self._request(text, socket))
+
     def _second(self) -> None:
         self._event("alive")
-        self._deliver(self.peer.timer(self.now_us))
+        for number, peer in enumerate(self.peers):
+            self._deliver(peer.timer(self.now_us), number)
         self._obey(self.session.timer(self._monotonic))
 
     def _event(self, name: str) -> None:
@@ -233,5 +254,12 @@ class World:
             if held != expected:
                 wrong = sorted(set(held.items()) ^ set(expected.items()))[:6]
                 self.differences.append(f"{frame.symbol} at {frame.last_id}: {wrong}")
-        if book.sequence_id is not None and book.sequence_id != frame.last_id:
-            self.differences.append(f"{frame.symbol} says {book.sequence_id} at {frame.last_id}")
+        number = self.source.wire.printed(frame.symbol, frame.last_id)
+        if book.sequence_id is not None and book.sequence_id != number:
+            self.differences.append(f"{frame.symbol} says {book.sequence_id} at {number}")
+
+
+def _asked(url: str) -> tuple[str, dict[str, str]]:
+    """Path and query of a url."""
+    parts = urlsplit(url)
+    return parts.path, dict(parse_qsl(parts.query))

@@ -100,7 +100,7 @@ def test_a_symbol_whose_updates_come_is_listed_whatever_rest_says():
     assert isinstance(one.decode(refused, "http", "BTCUSDT", None)[0], Rejected)
 
 
-@pytest.mark.parametrize("exchange", ["binance", "kraken", "okx"])
+@pytest.mark.parametrize("exchange", ["binance", "bitfinex", "bybit", "gateio", "huobi", "kraken", "okx"])
 def test_a_session_survives_replies_of_any_depth(exchange):
     session = load(exchange).session({"BTCUSDT": "BTCUSDT"}, Endpoints("wss://x", "https://x"))
     session.opened(0.0)
@@ -120,7 +120,7 @@ def test_what_a_frame_says_after_a_wrong_checksum_in_it_is_left_out():
     assert one.books["BTCUSD"].reason == "checksum"
 
 
-@pytest.mark.parametrize("exchange", ["kraken", "okx"])
+@pytest.mark.parametrize("exchange", ["bitfinex", "bybit", "gateio", "kraken", "okx"])
 def test_one_lost_update_behind_a_slow_worker_does_not_renew_the_book_for_ever(exchange):
     """Resyncs that come late unsubscribe a book that is live again: that must not ask for the next one."""
 
@@ -145,6 +145,10 @@ def test_one_lost_update_behind_a_slow_worker_does_not_renew_the_book_for_ever(e
     ("exchange", "names", "frame"),
     [
         ("binance", ("BTCUSDT", "ETHUSDT"), b'{"e":"depthUpdate",'),
+        ("bitfinex", ("tBTCUST", "tETHUST"), b"[5,["),
+        ("bybit", ("BTCUSDT", "ETHUSDT"), b'{"topic'),
+        ("gateio", ("BTC_USDT", "ETH_USDT"), b'{"channel":"spot.obu","result":{"t'),
+        ("coinbase", ("BTC-USDT", "ETH-USDT"), b'{"channel":"l2_data",'),
         ("kraken", ("BTC/USDT", "ETH/USDT"), b"{"),
         ("okx", ("BTC-USDT", "ETH-USDT"), b'{"arg":{"channel":"books",'),
     ],
@@ -154,7 +158,14 @@ def test_a_saved_book_of_a_symbol_served_no_more_is_not_lost_once_more(exchange,
     before = load(exchange).decoder(dict(zip(names, ("BTCUSDT", "ETHUSDT"), strict=True)))
     proven = {"waiting": False, "last": 1} if exchange != "binance" else {"last": 1}
     chains = {"BTCUSDT": proven, "ETHUSDT": proven}
-    before.load({"chains": chains, "precisions": {}} if exchange == "kraken" else chains)
+    more = {
+        "kraken": {"precisions": {}},
+        "bitfinex": {"channels": {}, "flags": None, "last": None},
+        "bybit": {"depths": {}},
+        "coinbase": {"counted": {}, "subscribed": []},
+        "gateio": {"depths": {}},
+    }
+    before.load({"chains": chains, **more[exchange]} if exchange in more else chains)
     after = load(exchange).decoder({names[0]: "BTCUSDT"})
     after.load(before.save())
     rejected, *lost = after.decode(frame, "ws", None, None)

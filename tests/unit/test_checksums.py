@@ -185,15 +185,42 @@ def test_a_removal_that_became_a_size_bites_too(frames_dir):
     assert_bites("kraken", frames, 1, removal.start(2))
 
 
-@pytest.mark.parametrize("exchange", ["kraken", "okx"])
+@pytest.mark.parametrize("exchange", ["bitfinex", "kraken", "okx"])
 def test_the_published_vectors(frames_dir, exchange):
     rows = map(json.loads, (frames_dir / "checksum_vectors.jsonl").read_text().splitlines())
     found = [row for row in rows if row["exchange"] == exchange]
     assert len(found) == 1
     check = load(exchange).checksum
     for row in found:
-        told = row["expected"]["crc32_signed" if exchange == "okx" else "crc32_unsigned"]
+        told = row["expected"]["crc32_unsigned" if exchange == "kraken" else "crc32_signed"]
         assert check.of(row["book"]["bids"], row["book"]["asks"]) == told
+
+
+def vector_frames(frames_dir):
+    """The published book of Bitfinex as frames: half of it a snapshot, half updates, its checksum after them."""
+    rows = map(json.loads, (frames_dir / "checksum_vectors.jsonl").read_text().splitlines())
+    (row,) = [row for row in rows if row["exchange"] == "bitfinex"]
+    levels = [f"[{price},1,{sign}{size}]"
+              for name, sign in (("bids", ""), ("asks", "-")) for price, size in row["book"][name]]  # fmt: skip
+    subscribed = {"event": "subscribed", "channel": "book", "chanId": 5, "symbol": "tBTCUSD", "len": "250"}
+    bodies = [f"[{','.join(levels[::2])}]", *levels[1::2], f'"cs",{row["expected"]["crc32_signed"]}']
+    numbered = [f"[5,{body},{number}]" for number, body in enumerate(bodies, 1)]
+    return ['{"event":"conf","status":"OK","flags":196608}', json.dumps(subscribed), *numbered]
+
+
+def reasons(frames):
+    """The reason of the book after each of its frames."""
+    shown = [row for rows in decoded("bitfinex", frames, 25) for row in rows if row["type"] == "book"]
+    return [row["reason"] for row in shown]
+
+
+def test_a_checksum_in_a_frame_of_its_own_is_of_all_before_it(frames_dir):
+    frames = vector_frames(frames_dir)
+    assert reasons(frames) == [None] * (1 + 25 + 1)
+    for number in (2, 3, 15, 27):  # of the snapshot, of updates
+        at = frames[number].rindex(".") + 1
+        wrong = [*frames[:number], spoiled(frames[number], at), *frames[number + 1 :]]
+        assert reasons(wrong) == [None] * 26 + ["checksum"]
 
 
 def test_the_worked_example_of_the_documentation():

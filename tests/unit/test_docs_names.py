@@ -66,7 +66,7 @@ def test_no_docs_name_a_command_of_coby_that_is_not_there():
     groups = {name.rsplit(" ", 1)[0] for name in known if name.count(" ") == 2}
     wrong = []
     for name, first, second in (
-        (name, *words) for name, words in in_code(r"(?<![\w./=-])coby ([a-z]+)(?: ([a-z]+))?")
+        (name, *words) for name, words in in_code(r"(?<![\w./=-])coby ([a-z]+(?:-[a-z]+)*)(?: ([a-z]+))?")
     ):
         path = f"coby {first} {second}" if f"coby {first}" in groups and second else f"coby {first}"
         if path not in known:

@@ -16,7 +16,48 @@ TIME = "2026-07-10T00:00:01.123457Z"
 LEVELS = {"symbol": "BTC/USDT", "bids": [{"price": 1.5, "qty": 2}], "asks": [{"price": 2.5, "qty": 5.1e-05}]}
 ROWS = {"bids": [["1.5", "2", "0", "1"]], "asks": [["2.5", "1", "0", "1"]]}
 BOOKS = {"channel": "books", "instId": "BTC-USDT"}
+BYBIT = {"s": "BTCUSDT", "b": [["1.5", "2"]], "a": [["2.5", "1"]], "u": 5, "seq": 9}
+GATEIO = {"t": 5, "s": "ob.BTC_USDT.400", "b": [["1.5", "2"]], "a": [["2.5", "1"]]}
+OFFERS = {"type": "update", "product_id": "BTC-USDT", "updates": [
+    {"side": "bid", "event_time": TIME, "price_level": "1.5", "new_quantity": "2"},
+    {"side": "offer", "event_time": TIME, "price_level": "2.5", "new_quantity": "0"}]}  # fmt: skip
 FRAMES = {
+    "bitfinex": [
+        {"event": "conf", "status": "OK", "flags": 65536},
+        {"event": "subscribed", "channel": "book", "chanId": 5, "symbol": "tBTCUST", "prec": "P0", "len": "250"},
+        {"event": "subscribed", "channel": "trades", "chanId": 6, "symbol": "tBTCUST", "subId": "trades tBTCUST"},
+        [5, [[1.5, 2, 0.5], [1.6, 1, -2]], 1], [5, [1.5, 0, 1], 2], [5, [1.5, 1, 5.1e-05], 3], [5, "cs", 0, 4],
+        [5, [], 1], [6, "te", [7, 1700000000000, -0.5, 1.5], 5], [6, [[7, 1700000000000, 0.5, 1.5]], 6], [5, "hb", 7],
+        {"event": "unsubscribed", "status": "OK", "chanId": 5},
+        {"event": "error", "msg": "symbol: invalid", "code": 10300, "subId": "book tBTCUST"},
+        {"event": "info", "code": 20060, "msg": "pause"}, {"event": "info", "version": 2, "platform": {"status": 1}},
+    ],
+    "bybit": [
+        {"topic": "orderbook.1000.BTCUSDT", "ts": 5, "type": "snapshot", "data": BYBIT, "cts": 4},
+        {"topic": "orderbook.1000.BTCUSDT", "ts": 5, "type": "delta", "data": BYBIT | {"u": 6}, "cts": 4},
+        {"topic": "orderbook.1000.BTCUSDT", "ts": 5, "type": "delta", "data": BYBIT | {"u": 1}, "cts": 4},
+        {"topic": "orderbook.50.BTCUSDT", "type": "snapshot", "ts": 5, "data": BYBIT | {"b": [], "a": []}},
+        {"topic": "publicTrade.BTCUSDT", "type": "snapshot", "ts": 5, "data": [
+            {"T": 5, "s": "BTCUSDT", "S": "Buy", "v": "0.5", "p": "1.5", "i": "7", "BT": False}]},
+        {"success": True, "ret_msg": "subscribe", "conn_id": "a", "req_id": "all.BTCUSDT", "op": "subscribe"},
+        {"success": True, "ret_msg": "", "conn_id": "a", "req_id": "book.BTCUSDT", "op": "unsubscribe"},
+        {"success": False, "ret_msg": "Invalid topic: publicTrade.BTCUSDT", "conn_id": "a", "op": "subscribe"},
+        {"success": True, "ret_msg": "pong", "conn_id": "a", "req_id": "", "op": "ping"},
+    ],
+    "gateio": [
+        {"channel": "spot.obu", "event": "update", "result": GATEIO | {"full": True, "u": 5}},
+        {"channel": "spot.obu", "event": "update", "result": GATEIO | {"U": 6, "u": 7}},
+        {"channel": "spot.obu", "event": "update", "result": {"t": 1, "s": "ob.BTC_USDT.50", "u": 9, "full": True}},
+        {"channel": "spot.trades", "event": "update", "result": {
+            "id": 7, "create_time_ms": "1700000000000.5", "side": "buy", "currency_pair": "BTC_USDT", "amount": "1",
+            "price": "2"}},
+        {"channel": "spot.obu", "event": "subscribe", "id": 1, "payload": ["ob.BTC_USDT.400"],
+         "result": {"status": "success"}},
+        {"channel": "spot.obu", "event": "unsubscribe", "payload": ["ob.BTC_USDT.400"],
+         "result": {"status": "success"}},
+        {"channel": "spot.trades", "event": "subscribe", "error": {"code": 2, "message": "unknown currency pair"}},
+        {"time": 1, "channel": "spot.pong", "event": "", "result": None},
+    ],
     "kraken": [
         {"channel": "book", "type": "snapshot", "data": [{**LEVELS, "checksum": 5, "timestamp": TIME}]},
         {"channel": "book", "type": "update", "data": [{**LEVELS, "checksum": 5, "timestamp": TIME}]},
@@ -30,6 +71,31 @@ FRAMES = {
          "result": {"channel": "book", "symbol": "BTC/USDT", "depth": 10}},
         {"method": "unsubscribe", "req_id": 2, "success": True, "result": {"channel": "book", "symbol": "BTC/USDT"}},
         {"method": "subscribe", "req_id": 2, "success": False, "symbol": "BTC/USDT", "error": "no"},
+    ],
+    "coinbase": [
+        {"channel": "l2_data", "timestamp": TIME, "sequence_num": 0, "events": [OFFERS | {"type": "snapshot"}]},
+        {"channel": "l2_data", "timestamp": TIME, "sequence_num": 1, "events": [OFFERS]},
+        {"channel": "l2_data", "sequence_num": 2, "events": [OFFERS, OFFERS | {"updates": []}]},
+        {"channel": "market_trades", "sequence_num": 3, "events": [{"type": "update", "trades": [
+            {"trade_id": "7", "product_id": "BTC-USDT", "price": "1.5", "size": "2", "side": "BUY", "time": TIME}]}]},
+        {"channel": "heartbeats", "sequence_num": 1, "events": [{"current_time": "x", "heartbeat_counter": 5}]},
+        {"channel": "subscriptions", "sequence_num": 4, "events": [
+            {"subscriptions": {"heartbeats": ["heartbeats"], "level2": ["BTC-USDT"]}}]},
+        {"channel": "subscriptions", "sequence_num": 5, "events": [{"subscriptions": {"heartbeats": ["heartbeats"]}}]},
+        {"type": "error", "message": "Failed to subscribe", "reason": "BTC-USDT is not a valid product"},
+        {"type": "error", "message": "rate limit exceeded"},
+    ],
+    "kucoin": [
+        {"topic": "/market/level2:BTC-USDT", "type": "message", "subject": "trade.l2update", "data": {
+            "changes": {"asks": [["2.5", "1", "6"], ["0", "0", "7"]], "bids": [["1.5", "2", "5"]]}, "sequenceStart": 5,
+            "sequenceEnd": 7, "symbol": "BTC-USDT", "time": 1}},
+        {"topic": "/market/match:BTC-USDT", "type": "message", "subject": "trade.l3match", "data": {
+            "symbol": "BTC-USDT", "side": "buy", "price": "1.5", "size": "2", "tradeId": "7",
+            "time": "1700000000000000000"}},
+        {"id": "a", "type": "welcome"},
+        {"id": "1", "type": "ack"},
+        {"id": "2", "type": "error", "code": 404, "data": "topic /market/match:BTC-USDT is not found"},
+        {"id": "3", "type": "pong"},
     ],
     "okx": [
         {"arg": BOOKS, "action": "snapshot", "data": [{**ROWS, "ts": "1", "checksum": 0, "prevSeqId": -1, "seqId": 5}]},

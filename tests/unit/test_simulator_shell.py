@@ -37,13 +37,17 @@ class ToyPeer(Peer):
             return [f"ack {rest}", f"snapshot {rest}"]
         if word == "big":
             return ["x" * int(rest)]
+        if word == "binary":
+            return [b"\xff" * int(rest), "and text"]
         return ["last", Close(4000, "asked", "bye"), "never"]
 
     def timer(self, now_us: int) -> list[Reply]:
         return {"/beat": ["beat"], "/idle": [Close(4001, "idle", "idle")]}.get(self.path, [])
 
-    def render(self, frame: Frame) -> str:
-        return f"{frame.text} wrapped" if self.path == "/wrapped" else frame.text
+    def render(self, frame: Frame) -> str | bytes:
+        if self.path == "/packed":
+            return frame.as_text.encode()
+        return f"{frame.as_text} wrapped" if self.path == "/wrapped" else frame.text
 
 
 class Toy(Venue):
@@ -63,6 +67,13 @@ class Toy(Venue):
         return Answer(200, f'{{"of":"{query["of"]}"}}', {"X-Weight": "7"}, symbol=query["of"])
 
 
+class Told(Toy):
+    """It tells by POST where to connect."""
+
+    def post(self, path: str, query: Mapping[str, str], now_us: int) -> Answer:
+        return Answer(200, f"{self.base_url}{path}?{query['of']}", content_type="text/plain")
+
+
 class Stand:
     """The toy exchange, served; what a runner would do the tests do themselves."""
 
@@ -78,10 +89,10 @@ class Stand:
 
 
 @asynccontextmanager
-async def stand() -> AsyncIterator[Stand]:
+async def stand(kind: type[Venue] = Toy) -> AsyncIterator[Stand]:
     hub = Hub(Ledger(("AB",), 10), Limits(), frozenset({"a", "b"}), Quiet(), live=True)
     app = web.Application()
-    app.add_routes(Front(Toy(None, Limits()), hub).routes())
+    app.add_routes(Front(kind(None, Limits()), hub).routes())
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -195,6 +206,43 @@ async def test_a_refused_handshake_and_rest_are_answered_as_the_venue_says() -> 
                 assert (answer.status, await answer.text()) == (404, "nothing here")
         assert toy.hub.ledger.rest_answers == {"book 200": 1}
         assert toy.hub.ledger.of("AB").rest_answers == 1
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 65_536])
+async def test_binary_messages_arrive_as_such_in_order_with_text(size: int) -> None:
+    async with stand() as toy, connect(toy.at("/"), max_size=None) as socket:
+        await socket.send(f"binary {size}")
+        assert [await socket.recv(), await socket.recv()] == [b"\xff" * size, "and text"]
+
+
+async def test_the_same_letters_as_text_and_as_bytes_are_two_messages() -> None:
+    async with stand() as toy:
+        sockets = [await connect(toy.at(path)) for path in ("/", "/packed")]
+        for socket in sockets:
+            await socket.send("sub a")
+            assert [await heard(socket), await heard(socket)] == ["ack a", "snapshot a"]
+        await toy.send("a", "frame")
+        assert [await socket.recv() for socket in sockets] == ["frame", b"frame"]
+        for socket in sockets:
+            await socket.close()
+
+
+async def test_a_post_is_answered_and_says_where_its_client_reached_us() -> None:
+    async with stand(Told) as toy, aiohttp.ClientSession() as http:
+        for host in ("127.0.0.1", "localhost"):
+            async with http.post(f"http://{host}:{toy.port}/toy/bullet?of=AB") as answer:
+                assert await answer.text() == f"ws://{host}:{toy.port}/toy/bullet?of=AB".replace("of=", "")
+        assert toy.hub.ledger.rest_answers == {"bullet 200": 2}
+
+
+async def test_an_exchange_that_takes_no_post_says_so() -> None:
+    async with (
+        stand() as toy,
+        aiohttp.ClientSession() as http,
+        http.post(f"http://127.0.0.1:{toy.port}/toy/v1/book?of=AB") as answer,
+    ):
+        assert answer.status == 404
+        assert toy.hub.ledger.rest_answers == {}
 
 
 async def test_an_exchange_without_pings_sends_none() -> None:
