@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # re-exported without __all__
 
 from COBY.config import Config
-from COBY.runtime.kafka import ANSWER_SECONDS, admin, broker_error, make_consumer
+from COBY.runtime.kafka import ANSWER_SECONDS, admin, broker_error, group_instance_id, make_consumer
 from COBY.runtime.memory import memory
 from COBY.utils.logging import get_logger
 
@@ -30,7 +30,8 @@ class Intake:
 
     def __init__(self, cfg: Config, group: str, topics: Sequence[str], ahead: int) -> None:
         """``group`` and ``topics``: full names; ``ahead``: records taken from librdkafka at once, at most."""
-        self._consumer = make_consumer(cfg, group)
+        name = group_instance_id(cfg)
+        self._consumer = make_consumer(cfg, group, **{"group.instance.id": name} if name else {})
         self._admin = admin(cfg)
         self._ahead = min(ahead, cfg.data_buffer_size)
         self._backlog: deque[Message] = deque()
