@@ -121,14 +121,24 @@ def place_of(headers: Iterable[tuple[str, bytes]]) -> tuple[str, Position] | Non
     return named["source"].decode(), (int(first), int(index))
 
 
-def read_derived(config: Config) -> Found:
-    """All derived topics. A repeat that differs from what it repeats is a problem."""
-    found = Found(defaultdict(dict), [], {})
-    for name in DERIVED:
+def read_derived(config: Config, names: Iterable[str] = DERIVED) -> Found:
+    """Derived topics. A repeat that differs from what it repeats is a problem."""
+    found = Found({}, [], {})
+    for name in names:
         topic = topic_name(config.topic_prefix, name)
         for partition in partitions(config, topic):
             _read_partition(found, name, partition, each(config, topic, partition))
     return found
+
+
+def joined(parts: Iterable[Found]) -> Found:
+    """What was read topic by topic, as one."""
+    whole_of = Found({}, [], {})
+    for part in parts:
+        whole_of.digests.update(part.digests)
+        whole_of.problems.extend(part.problems)
+        whole_of.writers.update(part.writers)
+    return whole_of
 
 
 def _read_partition(found: Found, name: str, partition: int, messages: Iterable[Any]) -> None:
@@ -138,7 +148,7 @@ def _read_partition(found: Found, name: str, partition: int, messages: Iterable[
         if (place := place_of(headers)) is None:
             continue
         source, position = place
-        group = found.digests[name, source, (message.key() or b"").decode()]
+        group = found.digests.setdefault((name, source, (message.key() or b"").decode()), {})
         content = digest(message.value(), message.key(), message.timestamp()[1], headers)
         if group.setdefault(position, content) != content:
             found.problems.append(f"I2 {name}: a repeat of {source} {position} is not what it repeats")
@@ -173,11 +183,24 @@ class Order:
 
 def recompute(config: Config) -> Digests:
     """What one undisturbed worker makes of the raw topics and of the book topic that lie in Kafka."""
-    found: Digests = defaultdict(dict)
+    found = recompute_books(config)
     for exchange in config.exchanges:
-        topic = topic_name(config.topic_prefix, "raw", exchange)
-        for partition in partitions(config, topic):
-            _run(found, NormalizeTask(config, exchange, partition), each(config, topic, partition))
+        found.update(recompute_raw(config, exchange))
+    return found
+
+
+def recompute_raw(config: Config, exchange: str) -> Digests:
+    """The first stage of one exchange."""
+    found: Digests = {}
+    topic = topic_name(config.topic_prefix, "raw", exchange)
+    for partition in partitions(config, topic):
+        _run(found, NormalizeTask(config, exchange, partition), each(config, topic, partition))
+    return found
+
+
+def recompute_books(config: Config) -> Digests:
+    """The second stage."""
+    found: Digests = {}
     topic = topic_name(config.topic_prefix, "book")
     for partition in partitions(config, topic):
         _run(found, AggregateTask(config, partition), each(config, topic, partition))
@@ -191,7 +214,7 @@ def _run(found: Digests, task: Any, messages: Iterable[Any]) -> None:
         for output in task.process(piece) if piece else ():
             place = place_of(output.headers)
             if place is not None and output.topic in DERIVED:
-                group = found[output.topic, place[0], (output.key or b"").decode()]
+                group = found.setdefault((output.topic, place[0], (output.key or b"").decode()), {})
                 group[place[1]] = digest(output.value, output.key, output.timestamp_ms, output.headers)
         piece.clear()
 
