@@ -49,7 +49,7 @@ class Case:
 
 
 HEAVY = Load(rate=2_000, symbols=MANY_SYMBOLS)
-"""At least twenty books (three exchanges, seven symbols) at two thousand frames a second."""
+"""Thirty books at two thousand frames a second."""
 STREAM_POINTS = (
     "streams.processed",
     "streams.producing",

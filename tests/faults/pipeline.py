@@ -27,7 +27,8 @@ from deploy.local.supervise import Programs, is_ready
 from sinks.schema import migrate
 
 EXCHANGES = ("binance", "kraken", "okx")
-MANY_SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "ADAUSDT", "LTCUSDT", "DOGEUSDT")
+MANY_SYMBOLS = tuple(f"{base}USDT" for base in "BTC ETH SOL XRP ADA LTC DOGE DOT LINK AVAX".split())
+"""Twenty books of a thousand levels a side and more (Binance, Kraken), ten of four hundred (OKX)."""
 FRESH_SECONDS = 3.0
 STORED_SECONDS = 6.0
 """Younger than this the newest heatmap counts as current, in Redis and in the database (stored each second)."""
