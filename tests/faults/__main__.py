@@ -16,6 +16,7 @@ from deploy.local.errors import LocalError
 from deploy.local.stack import ROOT
 from tests.faults.cases import Case, all_cases
 from tests.faults.runner import Result, run_case
+from tests.faults.soak import Soak
 
 FOLDER = ROOT / ".local" / "faults"
 ALL = 20
@@ -53,6 +54,7 @@ def table(results: list[Result]) -> list[str]:
 @click.option(
     "--folder", type=click.Path(path_type=Path), default=FOLDER, help="Data, logs and what is left to do."
 )
+@click.option("--soak", "minutes", type=click.IntRange(1), help="A random fault each minute, for so long.")
 @click.option("--list", "is_list", is_flag=True, help="Say which cases there are, and end.")
 def main(
     numbers: tuple[int, ...],
@@ -60,6 +62,7 @@ def main(
     rounds: int | None,
     rate: int | None,
     folder: Path,
+    minutes: int | None,
     is_list: bool,
 ) -> None:
     """Deal faults to a running pipeline and check that nothing was lost, doubled or invented.
@@ -81,7 +84,10 @@ def main(
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         fetch.fetch()
-        results = [_run(cases[number], folder, seed, rounds, rate) for number in numbers or cases]
+        if minutes is not None:
+            results = [_run(Soak, folder, seed, minutes, rate)]
+        else:
+            results = [_run(cases[number], folder, seed, rounds, rate) for number in numbers or cases]
     except KeyboardInterrupt:
         click.echo(f"interrupted; goes on with the same command and SEED={seed}")
         sys.exit(2)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, TopicPartition
@@ -22,6 +22,7 @@ from COBY.config import Config
 from COBY.normalize import NormalizeTask
 from COBY.stage import StoredRecord
 from COBY.topics import topic_name
+from tests.faults.segments import Writers
 
 DERIVED = ("trade", "book", "gap", "quality", "heatmap", "consolidated", "ohlcv")
 QUIET_SECONDS = 10.0
@@ -38,8 +39,8 @@ class Found(NamedTuple):
 
     digests: Digests
     problems: list[str]
-    writers: dict[tuple[str, int, str], int]
-    """(Topic, partition, source) -> how many writers there must have been, if none ever went back (I3)."""
+    runs: dict[tuple[str, int, str], int]
+    """(Topic, partition, source) -> how often a writer began (I3)."""
 
 
 def partitions(config: Config, topic: str) -> list[int]:
@@ -121,13 +122,14 @@ def place_of(headers: Iterable[tuple[str, bytes]]) -> tuple[str, Position] | Non
     return named["source"].decode(), (int(first), int(index))
 
 
-def read_derived(config: Config, names: Iterable[str] = DERIVED) -> Found:
-    """Derived topics. A repeat that differs from what it repeats is a problem."""
+def read_derived(config: Config, names: Iterable[str] = DERIVED, logs: Path | None = None) -> Found:
+    """Derived topics. A repeat that differs from what it repeats is a problem. ``logs``: the broker's, for I3."""
     found = Found({}, [], {})
     for name in names:
         topic = topic_name(config.topic_prefix, name)
         for partition in partitions(config, topic):
-            _read_partition(found, name, partition, each(config, topic, partition))
+            writers = Writers(logs, topic, partition) if logs is not None else None
+            _read_partition(found, (name, partition), writers, each(config, topic, partition))
     return found
 
 
@@ -137,12 +139,14 @@ def joined(parts: Iterable[Found]) -> Found:
     for part in parts:
         whole_of.digests.update(part.digests)
         whole_of.problems.extend(part.problems)
-        whole_of.writers.update(part.writers)
+        whole_of.runs.update(part.runs)
     return whole_of
 
 
-def _read_partition(found: Found, name: str, partition: int, messages: Iterable[Any]) -> None:
-    orders: dict[str, Order] = defaultdict(Order)
+def _read_partition(
+    found: Found, where: tuple[str, int], writers: Writers | None, messages: Iterable[Any]
+) -> None:
+    name, runs = where[0], Runs()
     for message in messages:
         headers = message.headers() or []
         if (place := place_of(headers)) is None:
@@ -152,33 +156,28 @@ def _read_partition(found: Found, name: str, partition: int, messages: Iterable[
         content = digest(message.value(), message.key(), message.timestamp()[1], headers)
         if group.setdefault(position, content) != content:
             found.problems.append(f"I2 {name}: a repeat of {source} {position} is not what it repeats")
-        orders[source].take(position)
-    for source, order in orders.items():
-        found.writers[name, partition, source] = order.writers
+        if writers is not None:
+            runs.take(source, writers.of(message.offset()), position)
+    for source, count in runs.counts.items():
+        found.runs[*where, source] = count
 
 
-class Order:
-    """The fewest writers, each going forward only, that can have written positions in this order.
+class Runs:
+    """How often a writer began: with its first record of a source, and wherever it went back in its positions.
 
-    It is the length of the longest run of falling positions (Dilworth): each member of it needs a writer of its own.
+    A task that is given to a worker anew begins anew; nothing else may (I3).
     """
 
     def __init__(self) -> None:
-        self._lasts: list[Position] = []
+        self.counts: Counter[str] = Counter()
+        self._lasts: dict[tuple[str, int], Position] = {}
 
-    @property
-    def writers(self) -> int:
-        """How many are needed so far."""
-        return len(self._lasts)
-
-    def take(self, position: Position) -> None:
-        """The next record: given to the writer whose last is the greatest not beyond it."""
-        # Lasts are kept falling; the first that is not beyond the position takes it.
-        at = bisect_left(self._lasts, (-position[0], -position[1]), key=lambda last: (-last[0], -last[1]))
-        if at == len(self._lasts):
-            self._lasts.append(position)
-        else:
-            self._lasts[at] = position
+    def take(self, source: str, writer: int, position: Position) -> None:
+        """The next record."""
+        last = self._lasts.get((source, writer))
+        if last is None or position < last:
+            self.counts[source] += 1
+        self._lasts[source, writer] = position
 
 
 def recompute(config: Config) -> Digests:

@@ -304,7 +304,7 @@ def check(pipeline: Pipeline, *, raw_is_whole: bool, tell: Any = None) -> list[s
         raws = [submit(read_exchange, config, one, raw_is_whole) for one in config.exchanges]
         again = [submit(recompute_raw, config, one) for one in config.exchanges] if raw_is_whole else []
         again += [submit(recompute_books, config)] if raw_is_whole else []
-        derived = [submit(read_derived, config, (name,)) for name in DERIVED]
+        derived = [submit(read_derived, config, (name,), pipeline.broker_logs) for name in DERIVED]
         stored = [
             submit(stored_problems, config, pipeline.servers.postgres.dsn, one) for one in tables.STORED
         ]
@@ -326,9 +326,9 @@ def check(pipeline: Pipeline, *, raw_is_whole: bool, tell: Any = None) -> list[s
         say(f"I2: {sum(map(len, found.digests.values()))} derived records against a recomputation")
         problems += [line for one in (*stored, *cached) for line in one.result()]
     lives = assignments(pipeline)
-    most = Counter(found.writers).most_common(1)
+    most = Counter(found.runs).most_common(1)
     problems += [
-        f"I3 {place}: {count} writers, {lives} lives" for place, count in most if count > max(lives, 1)
+        f"I3 {place}: a writer began {count} times in {lives} lives" for place, count in most if count > lives
     ]
     limit = config.max_memory_usage * MIB
     if pipeline.memory_bytes_max > limit:

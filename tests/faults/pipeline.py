@@ -27,7 +27,8 @@ from deploy.local.supervise import Programs, is_ready
 from sinks.schema import migrate
 
 EXCHANGES = ("binance", "kraken", "okx")
-MANY_SYMBOLS = tuple(f"{base}USDT" for base in "BTC ETH SOL XRP ADA LTC DOGE DOT LINK AVAX".split())
+BASES = ("BTC", "ETH", "SOL", "XRP", "ADA", "LTC", "DOGE", "DOT", "LINK", "AVAX")
+MANY_SYMBOLS = tuple(f"{base}USDT" for base in BASES)
 """Twenty books of a thousand levels a side and more (Binance, Kraken), ten of four hundred (OKX)."""
 FRESH_SECONDS = 3.0
 STORED_SECONDS = 6.0
@@ -137,6 +138,11 @@ class Pipeline:
         """A client of Redis, past any proxy; close it."""
         server = self.servers.redis
         return redis.Redis(server.host, server.port, socket_timeout=3, decode_responses=True)
+
+    @property
+    def broker_logs(self) -> Path:
+        """Where the broker keeps its partitions."""
+        return self.servers.kafka.data / "data"
 
     def lag(self) -> int:
         """Records of all our groups not yet committed."""

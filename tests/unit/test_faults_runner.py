@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from tests.faults.__main__ import listing, main, table
 from tests.faults.cases import all_cases
-from tests.faults.content import Order, compare, digest, whole
+from tests.faults.content import Runs, compare, digest, whole
 from tests.faults.invariants import Connection, TradeSums
 from tests.faults.runner import Progress, Result
 from tests.faults.tables import hash_of, put, rows_of, same
@@ -15,26 +15,23 @@ from tests.faults.tables import hash_of, put, rows_of, same
 MICROSECONDS = 1_700_000_000_000_000
 
 
-def writers(positions):
-    order = Order()
-    for position in positions:
-        order.take((position, 0))
-    return order.writers
-
-
 @pytest.mark.parametrize(
-    ("positions", "needed"),
+    ("records", "begun"),
     [
-        ([1, 2, 3, 4], 1),
-        ([1, 2, 3, 2, 3, 4], 2),  # a worker that died after 3, its successor from 2 on
-        ([1, 2, 10, 3, 11, 4, 12], 2),  # a zombie writing beside its successor
-        ([5, 4, 3], 3),
-        ([3, 1, 4, 2, 5, 3], 2),
+        ([(7, 1), (7, 2), (7, 3)], 1),
+        ([(7, 1), (7, 2), (7, 3), (8, 2), (8, 3), (8, 4)], 2),  # died after 3, its successor from 2 on
+        ([(7, 1), (7, 2), (8, 3), (7, 3), (8, 4), (7, 4)], 2),  # a zombie beside its successor
+        ([(7, 1), (7, 3), (7, 2)], 2),  # one that went back
+        ([(7, 1), (7, 1)], 1),
         ([], 0),
     ],
 )
-def test_the_fewest_writers_that_only_go_forward(positions, needed):
-    assert writers(positions) == needed
+def test_a_writer_that_goes_back_counts_as_one_that_began_anew(records, begun):
+    runs = Runs()
+    for writer, position in records:
+        runs.take("raw.x.v1/0", writer, (position, 0))
+        runs.take("raw.y.v1/0", 9, (0, 0))
+    assert runs.counts["raw.x.v1/0"] == begun
 
 
 def holes(*records):
