@@ -12,7 +12,7 @@ from COBY.topics import topic_name
 from deploy.local.programs import Program
 from tests.faults.cases import Case
 from tests.faults.content import each, partitions
-from tests.faults.pipeline import EXCHANGES, MIB, Pipeline
+from tests.faults.pipeline import EXCHANGES, MIB, FaultError, Load, Pipeline
 from tests.faults.skew import Skew, ahead_seconds
 
 SKEWED = (f"producer-{EXCHANGES[0]}", "streams", "sink-timescale", "clock")
@@ -28,6 +28,11 @@ SLICE_SECONDS = 0.5
 RUNS = 0.1
 """Share of the time that the slow sink runs."""
 FLAT_BYTES = 200 * MIB
+WATCHDOG_SECONDS = 10
+STALLED = 4
+"""The exit code of a worker that its watchdog has ended (python -m streams --help)."""
+STUCK_SECONDS = 60.0
+"""Longer than the watchdog waits, and looks, and its supervisor takes to see the end."""
 
 
 class TwoClocks(Pipeline):
@@ -151,14 +156,29 @@ class ClockWrong(Case):
         return [f"case 12: received_ns of {conn} goes back" for conn in sorted(back)]
 
 
-class SinkSlow(Case):
-    """Backpressure: the sink lags, holds no more than before, and catches up."""
+class SlowAndStuck(Case):
+    """Backpressure: the sink lags, holds no more than before, and catches up. Who hangs is ended and started again."""
 
     number = 14
-    title = "slow consumer: the sink at a tenth of its speed (a stuck agent: see the watchdog's tests)"
+    title = "slow consumer: the sink at a tenth of its speed; a stuck agent: a worker whose event loop hangs"
     rounds = 2
+    load = Load(env={"WATCHDOG_SECONDS": str(WATCHDOG_SECONDS)})
+    _grown = 0
 
     def deal(self, pipeline: Pipeline, round_: int) -> str:
+        """Slow and stuck in turn."""
+        return self._stuck(pipeline) if round_ % 2 else self._slow(pipeline)
+
+    @staticmethod
+    def _stuck(pipeline: Pipeline) -> str:
+        """In a task, so in the event loop: neither heartbeats nor signals are answered any more."""
+        done = pipeline.hang_at("streams.processed", pipeline.random.randint(1, 5), STUCK_SECONDS)
+        ended = pipeline.programs.status()["streams"].last_exit
+        if ended != f"exit status {STALLED}":
+            raise FaultError(f"it was not the watchdog that ended the worker: {ended}")
+        return f"{done} by the watchdog ({ended})"
+
+    def _slow(self, pipeline: Pipeline) -> str:
         """The sink runs a tenth of the time."""
         lag, before = pipeline.require_lag(), pipeline.memory_bytes_max
         ended = time.monotonic() + SLOW_SECONDS
@@ -170,8 +190,7 @@ class SinkSlow(Case):
             pipeline.watch_memory()
         pipeline.trouble()
         pipeline.fault_ended = time.monotonic()
-        grown = pipeline.memory_bytes_max - before
-        self._grown = max(getattr(self, "_grown", 0), grown)
+        self._grown = max(self._grown, pipeline.memory_bytes_max - before)
         return f"sink at {RUNS:.0%} for {SLOW_SECONDS:g} s, lag {lag} before, {pipeline.lag()} after"
 
     def end(self, pipeline: Pipeline) -> list[str]:
