@@ -23,13 +23,15 @@ class Case:
     """Whether a recomputation from the raw topics is possible afterwards."""
     is_seen: ClassVar[bool] = True
     """Whether the fault lasts long enough to show (I9)."""
+    keeps_data: ClassVar[bool] = True
+    """Whether an interrupted run can go on with the data it left; else it begins anew."""
 
     def __init_subclass__(cls) -> None:
         if cls.number > 0:  # else one that others share
             CASES[cls.number] = cls
 
     def make_pipeline(self, folder: Path, seed: int, session: int) -> AbstractContextManager[Pipeline]:
-        """What the faults are dealt to; not started."""
+        """What the faults are dealt to; not started. Here as in `deal`, CannotRunError: not on this machine."""
         return Pipeline(folder, self.load, seed, session)
 
     def begin(self, pipeline: Pipeline) -> None:
@@ -116,6 +118,7 @@ def all_cases() -> dict[int, type[Case]]:
     """Number -> case, of every file."""
     from tests.faults import (  # noqa: F401  # each registers its own
         cases_data,
+        cases_disks,
         cases_exchange,
         cases_servers,
         cases_time,
