@@ -105,6 +105,7 @@ class Pipeline:
         self.programs = Programs(self.folder, self._table(port), env=self.env | self.program_env())
         self._stack.enter_context(self.programs)
         self.programs.wait_ready(seconds=120)
+        self.fault_ended = time.monotonic()  # servers may have taken longer to start than a recovery may
 
     def make_stack(self) -> Stack:
         """The servers; not started."""
