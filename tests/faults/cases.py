@@ -117,6 +117,7 @@ class SinkKilled(KilledAtPoints):
 def all_cases() -> dict[int, type[Case]]:
     """Number -> case, of every file."""
     from tests.faults import (  # noqa: F401  # each registers its own
+        cases_brokers,
         cases_data,
         cases_disks,
         cases_exchange,
