@@ -13,7 +13,7 @@ from statistics import median
 import psutil
 
 from deploy.local.errors import LocalError
-from tests.faults.cases import MANY_SYMBOLS, Case, Load, all_cases
+from tests.faults.cases import Case, Load, all_cases
 from tests.faults.pipeline import MIB, Pipeline
 
 MINUTE = 60.0
@@ -86,7 +86,7 @@ class Soak(Case):
     number = 0  # none of FAULTS.md's
     title = "soak: a random fault each minute"
     rounds = 30
-    load = Load(rate=1_000, symbols=MANY_SYMBOLS, workers=2)
+    load = Load(rate=1_000, workers=2)
     is_seen = False  # each kind has a case of its own for that
 
     def begin(self, pipeline: Pipeline) -> None:
