@@ -20,6 +20,7 @@ FOR ?=
 CASE ?=
 SEED ?=
 ROUNDS ?=
+SOAK ?=
 TESTS ?=
 ARGS ?=
 
@@ -89,8 +90,8 @@ docs-test: setup ## every setting, command, table and topic is in the documents
 bench: setup ## measure side by side, into bench/results.json
 	$(PY) -m tests.bench $(ARGS)
 
-faults: setup ## deal faults to a running pipeline, check every invariant; CASE= SEED= ROUNDS=, all without
-	$(PY) -m tests.faults $(if $(CASE),--case $(CASE)) $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(ARGS)
+faults: setup ## deal faults to a running pipeline, check every invariant; CASE= SEED= ROUNDS= (SOAK=30: minutes), all without
+	$(PY) -m tests.faults $(if $(CASE),--case $(CASE)) $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SOAK),--soak $(SOAK)) $(ARGS)
 
 sim-test: setup ## 200 seeds of every simulated exchange, in memory: each book against the simulator's
 	$(PY) -m tests.sim $(ARGS)

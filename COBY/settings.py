@@ -93,6 +93,11 @@ class Settings:
     kafka_ssl_key_password: str | None = _optional(
         "KAFKA_SSL_KEY_PASSWORD", TEXT, "Password of that key.", secret=True
     )
+    kafka_group_instance_id: str | None = _optional(
+        "KAFKA_GROUP_INSTANCE_ID",
+        TEXT,
+        "Name of this process within its consumer group, kept over restarts, no other's; @hostname takes the host's.",
+    )
     schema_registry_url: str | None = _optional(
         "SCHEMA_REGISTRY_URL",
         url("http", "https"),

@@ -36,13 +36,15 @@ end
 redis.call('SET', KEYS[1], ARGV[4])
 if ARGV[5] ~= '0' then
     redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], '*', 'value', ARGV[4])
+    redis.call('EXPIRE', KEYS[2], 3600)
 end
 redis.call('HSET', KEYS[3], ARGV[1], ARGV[2] .. ':' .. ARGV[3])
 return 1
 """
 """KEYS: latest, feed, positions, built. ARGV: field, first, index, value, feed length (0: not into the feed), the
 partition's field of built ('' does not ask). Numbers stay below 2^53. Answers: 1 written, 0 not newer, -1 the
-partition is not here."""
+partition is not here. Only feeds expire, so under `volatile-lru` a Redis that is full takes these, never a latest
+value: that would be missing without anyone noticing."""
 
 
 def entry_of_message(prefix: str, names: Mapping[str, str], message: Message) -> Entry:

@@ -12,11 +12,11 @@ from time import monotonic
 from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # re-exported without __all__
 
 from COBY.config import Config
-from COBY.runtime.kafka import ANSWER_SECONDS, admin, broker_error, make_consumer
+from COBY.runtime.kafka import ANSWER_SECONDS, broker_error, group_instance_id, make_consumer
 from COBY.runtime.memory import memory
+from COBY.runtime.offsets import Offsets
 from COBY.utils.logging import get_logger
 
 Partition = tuple[str, int]
@@ -30,8 +30,9 @@ class Intake:
 
     def __init__(self, cfg: Config, group: str, topics: Sequence[str], ahead: int) -> None:
         """``group`` and ``topics``: full names; ``ahead``: records taken from librdkafka at once, at most."""
-        self._consumer = make_consumer(cfg, group)
-        self._admin = admin(cfg)
+        name = group_instance_id(cfg)
+        self._consumer = make_consumer(cfg, group, **{"group.instance.id": name} if name else {})
+        self._offsets = Offsets(cfg)
         self._ahead = min(ahead, cfg.data_buffer_size)
         self._backlog: deque[Message] = deque()
         self._held: int | None = None
@@ -83,23 +84,10 @@ class Intake:
             self._held = None
 
     def bounds(self, partitions: Iterable[Partition]) -> dict[Partition, tuple[int, int]]:
-        """(oldest offset, end offset) by partition, asked of the brokers. KafkaException when one does not answer.
-
-        All at once and on a connection of its own: on the consumer's each question waits behind a long fetch.
-        """
-        asked = _partitions(partitions)
-        oldest, newest = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        lows, ends = self._offsets(asked, oldest), self._offsets(asked, newest)
+        """(oldest offset, end offset) by partition, asked of the brokers. Errors: see Offsets."""
+        asked = list(partitions)
+        lows, ends = self._offsets.oldest(asked), self._offsets.ends(asked)
         return {partition: (low, ends[partition]) for partition, low in lows.items()}
-
-    def _offsets(self, asked: list[TopicPartition], spec: OffsetSpec) -> dict[Partition, int]:
-        if not asked:
-            return {}
-        answers = self._admin.list_offsets(dict.fromkeys(asked, spec), request_timeout=ANSWER_SECONDS)
-        return {
-            (item.topic, item.partition): answer.result(2 * ANSWER_SECONDS).offset
-            for item, answer in answers.items()
-        }
 
     def end(self, partition: Partition) -> int | None:
         """The end offset as last seen with fetched records, without asking; None before the first fetch."""

@@ -15,6 +15,7 @@ from faust.types.tuples import Message
 from mode.supervisors import CrashingSupervisor
 
 from COBY.config import Config
+from COBY.runtime.kafka import group_instance_id
 from COBY.stage import Task
 from COBY.topics import topic_name
 from streams.saving import Source
@@ -83,6 +84,7 @@ def make_app(cfg: Config, worker: Worker, topics: list[str]) -> App:
         broker=[f"coby://{server.strip()}" for server in servers],
         broker_client_id="coby-streams",
         broker_credentials=_credentials(cfg),
+        consumer_group_instance_id=group_instance_id(cfg) or "",
         broker_max_poll_records=2_000,
         broker_commit_interval=1.0,
         # A dead worker is replaced after ten seconds; tasks take milliseconds, so a slow one is not taken for dead.

@@ -18,12 +18,11 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # re-exported without __all__
+from confluent_kafka import KafkaException
 from faust.types import TP
 
 from COBY.config import Config
-from COBY.runtime.kafka import ANSWER_SECONDS, admin
+from COBY.runtime.offsets import Offsets
 from COBY.utils.logging import get_logger
 from streams.worker import Worker
 
@@ -113,8 +112,7 @@ class Watchdog:
         self._worker = worker
         self._consumer: Callable[[], Consumer] = consumer
         self._idle = idle
-        self._admin: AdminClient | None = None
-        self._cfg = cfg
+        self._offsets = Offsets(cfg)
         self._seconds = float(cfg.watchdog_seconds)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
@@ -141,19 +139,18 @@ class Watchdog:
 
     def _looks(self) -> dict[TP, Look] | None:
         """Every partition of ours; None when no broker tells the ends: then it is not the worker that stands still."""
-        self._admin = self._admin or admin(self._cfg)
         # The end first: what the task takes meanwhile only makes the lag smaller.
         ours = [tp for tp, _ in list(self._worker.readers.items())]
         try:
-            ends = _ends(self._admin, ours)
+            ends = self._offsets.ends([(tp.topic, tp.partition) for tp in ours])
         except (KafkaException, TimeoutError) as error:
             log.warning("watchdog_blind", error=str(error))
             return None
         readers, consumer = dict(list(self._worker.readers.items())), self._consumer()
         return {
-            tp: Look(reader.next_offset, ends[tp], consumer.given(tp))
+            tp: Look(reader.next_offset, ends[tp.topic, tp.partition], consumer.given(tp))
             for tp, reader in readers.items()
-            if tp in ends
+            if (tp.topic, tp.partition) in ends
         }
 
 
@@ -166,16 +163,3 @@ def leave(stuck: list[TP], seconds: float, looks: Mapping[TP, Look]) -> None:
     log.critical("stalled", seconds=seconds, partitions=names, exit_code=EXIT_CODE, stack=stack)
     sys.stderr.flush()
     os._exit(EXIT_CODE)
-
-
-def _ends(client: AdminClient, partitions: list[TP]) -> dict[TP, int]:
-    """The end offsets, asked of the brokers at once. KafkaException or TimeoutError when one does not answer."""
-    if not partitions:
-        return {}
-    newest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    asked = {TopicPartition(tp.topic, tp.partition): newest for tp in partitions}
-    answers = client.list_offsets(asked, request_timeout=ANSWER_SECONDS)
-    return {
-        TP(item.topic, item.partition): answer.result(2 * ANSWER_SECONDS).offset
-        for item, answer in answers.items()
-    }

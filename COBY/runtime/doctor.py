@@ -108,8 +108,13 @@ def _redis(config: Config, timeout: float) -> Finding:
     )
     with client:
         client.ping()
-        info = client.info("server")
-    return Finding("redis", True, f"Redis {dict(info)['redis_version']}")
+        version = f"Redis {dict(client.info('server'))['redis_version']}"
+        memory = dict(client.info("memory"))
+    policy = str(memory.get("maxmemory_policy", ""))
+    if policy.startswith("allkeys"):
+        todo = "maxmemory-policy volatile-lru or noeviction: full, it would drop latest values without a word"
+        return Finding("redis", False, f"{version}, {policy}", todo)
+    return Finding("redis", True, version)
 
 
 def _disk(config: Config, disk: str, timeout: float) -> Finding:

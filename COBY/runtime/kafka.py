@@ -7,6 +7,7 @@ made and checked by topics_admin.py, whose `apply_topics` and `check_topics` may
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 ANSWER_SECONDS = 10.0
+HOSTNAME = "@hostname"
 """How long a broker may take to answer a question at start."""
 FULL_WAIT_SECONDS = 0.1
 MAX_LINGER_MS = 20
@@ -178,6 +180,15 @@ class GaplessProducer:
                 then(error, message)
 
         return delivered
+
+
+def group_instance_id(cfg: Config) -> str | None:
+    """The name under which a killed process takes its own place in its group again at once (KIP-345).
+
+    None: its partitions wait for the session timeout of ten seconds of the member that has died.
+    """
+    name = cfg.kafka_group_instance_id
+    return socket.gethostname() if name == HOSTNAME else name
 
 
 def make_consumer(cfg: Config, group: str, **more: Any) -> Consumer:

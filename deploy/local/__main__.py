@@ -73,7 +73,10 @@ def fetch(or_docker: bool) -> None:
 @folder_option
 @plainly
 def up(folder: Path) -> None:
-    """Start the servers; settings give the ports (KAFKA_BOOTSTRAP_SERVERS, DB_PORT, REDIS_PORT)."""
+    """Start the servers; settings give the ports (KAFKA_BOOTSTRAP_SERVERS, DB_PORT, REDIS_PORT).
+
+    Three addresses in KAFKA_BOOTSTRAP_SERVERS start three brokers.
+    """
     fetching.check_machine()
     stack = _stack(folder)
     stack.start()
@@ -155,10 +158,12 @@ def programs_status(folder: Path) -> None:
 
 
 def _stack(folder: Path, *, default_ports: bool = False) -> "Stack":
+    from deploy.local.cluster import brokers_there
     from deploy.local.stack import Ports, Stack
 
     # To stop them it does not matter where they listen, so a wrong setting must not stand in the way.
-    return Stack(folder, Ports() if default_ports else Ports.from_settings(), detached=True)
+    there = Ports(more_kafka=(0, 0) if brokers_there(folder) > 1 else ())
+    return Stack(folder, there if default_ports else Ports.from_settings(), detached=True)
 
 
 def _programs(folder: Path) -> "Programs":

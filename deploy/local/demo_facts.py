@@ -130,9 +130,13 @@ def metric(port: int, name: str, **labels: str) -> float:
 
 def lag(config: Config) -> int:
     """Records not yet read, over all groups of ours."""
-    return sum(
-        row.lag for row in read_lag(_admin(config.kafka_bootstrap_servers, config), config.topic_prefix)
-    )
+    servers = config.kafka_bootstrap_servers
+    try:
+        return sum(row.lag for row in read_lag(_admin(servers, config), config.topic_prefix))
+    except Exception:
+        # After a broker's restart it may go on asking for what is no more (offsets.py).
+        _clients.pop(servers, None)
+        raise
 
 
 _clients: dict[str, Any] = {}

@@ -4,6 +4,7 @@ import base64
 import shutil
 import subprocess
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from confluent_kafka.admin import AdminClient
@@ -52,11 +53,18 @@ logger.server.level = info
 """
 
 
+def cluster_id() -> str:
+    """A new one. It must not begin with a minus sign, which the alphabet has."""
+    return f"A{base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip('=')[1:]}"
+
+
 class Kafka(Server):
     """The broker; `bootstrap_servers` is what clients take."""
 
     name = "kafka"
     setting = "KAFKA_BOOTSTRAP_SERVERS"
+    node = 1
+    java: tuple[str, ...] = ("-Xms256m", "-Xmx768m")
 
     @property
     def bootstrap_servers(self) -> str:
@@ -66,21 +74,24 @@ class Kafka(Server):
     def prepare(self) -> None:
         """Write the configuration; format the storage the first time."""
         self._require_java()
-        logs = self.data / "data"
-        controller = free_port()  # nothing keeps it: the quorum is this one process
+        # Nothing keeps the controller's port: the quorum is this one process.
+        self._write({self.node: free_port()}, PROPERTIES, cluster_id())
+
+    def _write(self, quorum: Mapping[int, int], properties: Mapping[str, object], cluster: str) -> None:
+        """``quorum``: node -> port of its controller; ``cluster``: the id that a first storage gets."""
+        logs, controller = self.data / "data", quorum[self.node]
         own = {
-            "controller.quorum.voters": f"1@{self.host}:{controller}",
+            "node.id": self.node,
+            "controller.quorum.voters": ",".join(f"{n}@{self.host}:{port}" for n, port in quorum.items()),
             "listeners": f"PLAINTEXT://{self.host}:{self.port},CONTROLLER://{self.host}:{controller}",
             "advertised.listeners": f"PLAINTEXT://{self.host}:{self.port}",
             "log.dirs": logs,
         }
-        lines = [f"{name}={value}\n" for name, value in (PROPERTIES | own).items()]
+        lines = [f"{name}={value}\n" for name, value in {**properties, **own}.items()]
         (self.data / "server.properties").write_text("".join(lines))
         (self.data / "log4j2.properties").write_text(LOGGING)
         if not (logs / "meta.properties").exists():
-            cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-            # An id must not begin with a minus sign, which the alphabet has.
-            self._java("kafka.tools.StorageTool", "format", "-t", f"A{cluster[1:]}", "-c", self._config())
+            self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", self._config())
 
     def _config(self) -> str:
         return str(self.data / "server.properties")
@@ -95,16 +106,20 @@ class Kafka(Server):
     def command(self) -> list[str]:
         """The broker's JVM; a small heap, for it shares the machine with everything else."""
         logging = f"-Dlog4j2.configurationFile={self.data / 'log4j2.properties'}"
-        java = ["java", "-Xms256m", "-Xmx768m", "-XX:+ExitOnOutOfMemoryError", logging]
+        java = ["java", *self.java, "-XX:+ExitOnOutOfMemoryError", logging]
         return self.tied([*java, "-cp", self._classpath(), "kafka.Kafka", self._config()])
 
     def probe(self) -> None:
         """Ask for the cluster's brokers: one, which has left the state of starting, must be there."""
+        if not self._seen():
+            raise LocalError("server_timeout", "no broker is registered yet")
+
+    def _seen(self) -> set[int]:
+        """The brokers that this one knows of."""
         # Refused connections are expected here, and not to be printed.
         quiet: Any = {"log_level": 0, "error_cb": lambda _: None}
         client = AdminClient({"bootstrap.servers": self.bootstrap_servers, **quiet})
-        if not client.list_topics(timeout=2).brokers:
-            raise LocalError("server_timeout", "no broker is registered yet")
+        return set(client.list_topics(timeout=2).brokers)
 
     def _java(self, main: str, *arguments: str) -> str:
         # A short-lived JVM: the first compiler alone starts it fastest.

@@ -12,6 +12,7 @@ from deploy.local.errors import LocalError
 
 HOST = "127.0.0.1"
 LOCAL_NAMES = {"localhost", "127.0.0.1"}
+BROKERS = {1, 3}
 # Below the ports the kernel gives to outgoing connections (32768 and up): a port found free stays free.
 FREE_RANGE = range(20000, 32000)
 
@@ -69,28 +70,46 @@ class Ports:
     kafka: int = 9092
     postgres: int = 5432
     redis: int = 6379
+    more_kafka: tuple[int, ...] = ()
+    """Of a cluster's other two brokers; none: one broker."""
 
     @classmethod
-    def free(cls) -> "Ports":
+    def free(cls, brokers: int = 1) -> "Ports":
         """Free ports, for tests."""
-        return cls(*free_ports(3))
+        kafka, postgres, redis, *more = free_ports(2 + brokers)
+        return cls(kafka, postgres, redis, tuple(more))
 
     @classmethod
     def from_settings(cls, environ: Mapping[str, str] = os.environ) -> "Ports":
         """What KAFKA_BOOTSTRAP_SERVERS, DB_* and REDIS_* say; raises not_local, setting_invalid."""
-        server = environ.get("KAFKA_BOOTSTRAP_SERVERS") or f"localhost:{cls.kafka}"
-        kafka_host, _, kafka_port = server.rpartition(":")
-        hosts = {"KAFKA_BOOTSTRAP_SERVERS": kafka_host or server}
-        hosts |= {name: environ.get(name) or "localhost" for name in ("DB_HOST", "REDIS_HOST")}
-        for name, host in hosts.items():
-            if host not in LOCAL_NAMES:
-                message = f"{name} names {host!r}; allowed for the local stack: localhost, 127.0.0.1"
-                raise LocalError("not_local", message)
+        first, *more = _brokers(environ.get("KAFKA_BOOTSTRAP_SERVERS") or f"localhost:{cls.kafka}")
+        for name in ("DB_HOST", "REDIS_HOST"):
+            _require_local(name, environ.get(name) or "localhost")
         return cls(
-            kafka=_port("KAFKA_BOOTSTRAP_SERVERS", kafka_port),
+            kafka=first,
             postgres=_port("DB_PORT", environ.get("DB_PORT") or str(cls.postgres)),
             redis=_port("REDIS_PORT", environ.get("REDIS_PORT") or str(cls.redis)),
+            more_kafka=tuple(more),
         )
+
+
+def _brokers(servers: str) -> list[int]:
+    """The ports in KAFKA_BOOTSTRAP_SERVERS: of one broker, or of three."""
+    name, found = "KAFKA_BOOTSTRAP_SERVERS", []
+    for server in servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        _require_local(name, host or server.strip())
+        found.append(_port(name, port))
+    if len(set(found)) not in BROKERS or len(set(found)) != len(found):
+        message = f"{name}: {servers!r}; the local stack has one broker or three, each on a port of its own"
+        raise LocalError("setting_invalid", message)
+    return found
+
+
+def _require_local(name: str, host: str) -> None:
+    if host not in LOCAL_NAMES:
+        message = f"{name} names {host!r}; allowed for the local stack: localhost, 127.0.0.1"
+        raise LocalError("not_local", message)
 
 
 def _port(name: str, text: str) -> int:

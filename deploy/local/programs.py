@@ -27,7 +27,7 @@ class Program:
     @property
     def environment(self) -> dict[str, str]:
         """Its own settings, METRICS_PORT included."""
-        return {"METRICS_PORT": str(self.metrics_port), **self.env}
+        return {"METRICS_PORT": str(self.metrics_port), "KAFKA_GROUP_INSTANCE_ID": self.name, **self.env}
 
 
 def _python(*arguments: str) -> tuple[str, ...]:

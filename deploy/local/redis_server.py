@@ -28,8 +28,8 @@ class Redis(Server):
             "dir": "/mnt",
             "save": '""',
             "appendonly": "yes" if self.persistent else "no",
-            "maxmemory": "256mb",
-            "maxmemory-policy": "allkeys-lru",  # a cache: it is rebuilt from topics and database
+            "maxmemory": "512mb",
+            "maxmemory-policy": "volatile-lru",  # what has a time to live: the feeds, never a latest value
             "set-proc-title": "no",  # the title would overwrite the environment, and with it our mark
         }
         if self.password:

@@ -78,13 +78,18 @@ class Server(ABC):
 
         Raises missing_server, port_in_use, server_exited or server_timeout.
         """
+        if self.begin():
+            self.finish()
+
+    def begin(self) -> bool:
+        """The first half of `start`, which waits for no answer; False: it runs already. Raises the same."""
         if self.running:
             if (there := self._noted_port()) != self.port:
                 message = (
                     f"{self.name} runs on port {there}, wanted is {self.port}: stop it first (make down)"
                 )
                 raise LocalError("already_running", message)
-            return
+            return False
         require_free(self.port, self.name, self.setting)
         for folder in (self.data, self.log.parent, self.note.parent):
             folder.mkdir(parents=True, exist_ok=True)
@@ -92,6 +97,10 @@ class Server(ABC):
             self.log.replace(self.log.with_suffix(".log.1"))
         self.prepare()
         self.launch()
+        return True
+
+    def finish(self) -> None:
+        """The second half of `start`: wait until it answers."""
         self.wait_ready()
         self.set_up()
 

@@ -1,11 +1,12 @@
 """The three servers together, in one folder.
 
->>> with Stack(folder) as stack:  # free ports, all three started
+>>> with Stack(folder) as stack:  # free ports, all three started; Ports.free(brokers=3): three brokers
 ...     stack.kafka.bootstrap_servers, stack.postgres.dsn, stack.redis.port
 ...     stack.postgres.kill()
 ...     stack.postgres.start()
 
-Folder: `kafka/ postgres/ redis/` data, `logs/`, `run/` (who runs), `env` (shell exports, private).
+Folder: `kafka/ postgres/ redis/` data (`kafka-1/` to `kafka-3/` of three brokers), `logs/`, `run/` (who runs),
+`env` (shell exports, private).
 """
 
 import fcntl
@@ -20,6 +21,7 @@ from types import TracebackType
 from typing import Self
 
 from deploy.local import fetch
+from deploy.local.cluster import make_brokers, require_same_brokers
 from deploy.local.kafka import Kafka
 from deploy.local.pg_tools import tools_env
 from deploy.local.ports import Ports
@@ -50,7 +52,9 @@ class Stack:
         self.folder = Path(folder).resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
         ports = ports or Ports.free()
-        self.kafka = Kafka(self.folder, ports.kafka, detached=detached)
+        kafka = (ports.kafka, *ports.more_kafka)
+        brokers = make_brokers(self.folder, kafka, detached=detached)
+        self.kafka = brokers[0]
         self.postgres = Postgres(
             self.folder,
             ports.postgres,
@@ -62,7 +66,12 @@ class Stack:
         self.redis = Redis(
             self.folder, ports.redis, password=_setting(environ, "REDIS_PASSWORD"), detached=detached
         )
-        self.servers: tuple[Server, ...] = (self.kafka, self.postgres, self.redis)
+        self.servers: tuple[Server, ...] = (*brokers, self.postgres, self.redis)
+
+    @property
+    def brokers(self) -> tuple[Kafka, ...]:
+        """One, or the three of a cluster; `kafka` is the first."""
+        return tuple(one for one in self.servers if isinstance(one, Kafka))
 
     def _stored_password(self) -> str:
         """Drawn once per folder, so that a second `up` finds the database open."""
@@ -78,8 +87,10 @@ class Stack:
         began = [server for server in self.servers if not server.running]
         try:
             with self._lock():
-                for server in self.servers:
-                    server.start()
+                require_same_brokers(self.folder, self.brokers)
+                # All begin before one is waited for: a broker of three is ready only when two are.
+                for server in [one for one in self.servers if one.begin()]:
+                    server.finish()
                 self.write_env()
         except BaseException:
             for server in began:
@@ -97,7 +108,7 @@ class Stack:
     def env(self) -> dict[str, str]:
         """Settings by which COBY's programs find these servers."""
         found = {
-            "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
+            "KAFKA_BOOTSTRAP_SERVERS": ",".join(one.bootstrap_servers for one in self.brokers),
             "DB_HOST": self.postgres.host,
             "DB_PORT": str(self.postgres.port),
             "DB_USER": self.postgres.user,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
 from collections import Counter
 from typing import Any
@@ -226,7 +227,7 @@ class TopicsWrong(Case):
 
     @staticmethod
     def _refused(program: str, env: dict[str, str], words: tuple[str, ...]) -> None:
-        command = [str(ROOT / ".venv" / "bin" / "python"), "-m", program]
+        command = [sys.executable, "-m", program]
         try:
             done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=30)
         except subprocess.TimeoutExpired:

@@ -11,25 +11,33 @@ from pathlib import Path
 from typing import ClassVar
 
 from tests.faults.cases import Case
-from tests.faults.pipeline import EXCHANGES, Pipeline
+from tests.faults.pipeline import EXCHANGES, FaultError, Pipeline
 from tests.faults.relay import CHECKSUM, CROSS, DELAY, DOUBLE, DROP, PASS, REFUSE, SILENT, SWAP, Relay
+from tests.faults.rest_relay import LATE, OLD, RestRelay
 
+SNAPSHOT_SECONDS = 20.0
 LASTS_SECONDS = 6.0
 SILENT_SECONDS = 15.0
 CALM_SECONDS = 75.0
 
 
 class RelayedPipeline(Pipeline):
-    """`relay` lies between the simulator and all producers' WebSockets."""
+    """`relay` lies between the simulator and all producers' WebSockets, `rest_relay` before its REST bodies."""
 
     relay: Relay
+    rest_relay: RestRelay
 
     def program_env(self) -> dict[str, str]:
-        """The producers connect to the relay; REST goes past it."""
+        """The producers connect to the relays."""
         address = self.simulator_url.replace("http://", "ws://")
         self.relay = self._stack.enter_context(Relay(address, self.random.random().hex()))
-        here = f"ws://127.0.0.1:{self.relay.port}"
-        return {f"{exchange.upper()}_WS_URL": f"{here}/{exchange}" for exchange in EXCHANGES}
+        self.rest_relay = self._stack.enter_context(RestRelay(self.simulator_url))
+        here = {"WS": f"ws://127.0.0.1:{self.relay.port}", "REST": f"http://127.0.0.1:{self.rest_relay.port}"}
+        return {
+            f"{exchange.upper()}_{kind}_URL": f"{url}/{exchange}"
+            for exchange in EXCHANGES
+            for kind, url in here.items()
+        }
 
 
 class RelayedCase(Case):
@@ -47,15 +55,18 @@ class FramesWrong(RelayedCase):
     """Whatever can't be proven is blind until a new snapshot."""
 
     number = 10
-    title = "frames duplicated, swapped, delayed, dropped; wrong checksum; crossed book"
-    rounds = 6
+    title = "frames duplicated, swapped, delayed, dropped; wrong checksum; crossed; snapshots late, older than deltas"
+    rounds = 8
     # Doubled and delayed frames may leave every book proven.
     is_seen = False
     MODES: ClassVar = (DROP, DOUBLE, SWAP, DELAY, CHECKSUM, CROSS)
+    SNAPSHOTS: ClassVar = (LATE, OLD)
 
     def deal(self, pipeline: Pipeline, round_: int) -> str:
         """The next of the modes, for a few seconds."""
         assert isinstance(pipeline, RelayedPipeline)
+        if (place := round_ % (len(self.MODES) + len(self.SNAPSHOTS)) - len(self.MODES)) >= 0:
+            return self._snapshots(pipeline, self.SNAPSHOTS[place])
         relay, mode = pipeline.relay, self.MODES[round_ % len(self.MODES)]
         before = relay.touched
         relay.set(mode)
@@ -67,6 +78,23 @@ class FramesWrong(RelayedCase):
         # A mode that touches nothing proves nothing.
         pipeline.until(lambda: relay.touched > before, 0.5, f"a frame touched by {mode}")
         return f"{mode}: {relay.touched - before} messages"
+
+    @staticmethod
+    def _snapshots(pipeline: RelayedPipeline, mode: str) -> str:
+        """New connections, whose books begin with bodies that are late, or older than every delta they follow."""
+        relay = pipeline.rest_relay
+        before = relay.touched
+        relay.set(mode)
+        try:
+            pipeline.relay.close_all(1001, "")
+            pipeline.until(lambda: relay.touched > before, SNAPSHOT_SECONDS, f"a body touched by {mode}")
+            pipeline.watch(LASTS_SECONDS)
+        finally:
+            relay.set(PASS)
+        pipeline.fault_ended = time.monotonic()
+        if mode == OLD and not any(one.startswith("book ") for one in pipeline.seen):
+            raise FaultError("a snapshot older than the deltas blinded no book")
+        return f"snapshots {mode}: {relay.touched - before} bodies"
 
 
 class ExchangeGone(RelayedCase):

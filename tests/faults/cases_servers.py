@@ -13,7 +13,7 @@ import psycopg
 import redis
 
 from tests.faults.cases import Case
-from tests.faults.pipeline import Load, Pipeline
+from tests.faults.pipeline import FaultError, Load, Pipeline
 from tests.faults.proxied import ProxiedPipeline
 from tests.faults.proxy import BLACKHOLE, DELAY, HALF_OPEN, PASS, RATE, RESET
 
@@ -178,15 +178,16 @@ class CacheLost(Case):
 
 
 class NetworkBroken(Case):
-    """Between the programs and each of the three servers in turn."""
+    """Between the programs and each of the three servers, and between producers and exchanges, in turn."""
 
     number = 8
-    title = "network to each server: blackhole 20 s, reset, 300 ms delay, 1 Mbit/s, half-open"
-    rounds = 15
+    title = "network to each server and to the exchanges: blackhole 20 s, reset, 300 ms delay, 1 Mbit/s, half-open"
+    rounds = 20
     # A reset, a delay of 300 ms and a slow line may be borne without anything to be seen.
     is_seen = False
     load = Load(rate=100)
 
+    LINKS = ("database", "redis", "kafka", "exchange")
     MODES = (
         (BLACKHOLE, 20.0, {}),
         (RESET, 3.0, {}),
@@ -200,12 +201,14 @@ class NetworkBroken(Case):
         return ProxiedPipeline(folder, self.load, seed, session)
 
     def deal(self, pipeline: Pipeline, round_: int) -> str:
-        """The next mode; after all of them the next server."""
+        """The next mode; after all of them the next link."""
         assert isinstance(pipeline, ProxiedPipeline)
-        name = ("database", "redis", "kafka")[round_ // len(self.MODES) % 3]
+        name = self.LINKS[round_ // len(self.MODES) % len(self.LINKS)]
         mode, seconds, more = self.MODES[round_ % len(self.MODES)]
         proxy = pipeline.proxies[name]
         lag = pipeline.require_lag()
+        if not proxy.open_links:
+            raise FaultError(f"nobody is connected to {name} through its proxy")
         proxy.set(mode, **more)
         try:
             pipeline.watch(seconds)

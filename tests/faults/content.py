@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, TopicPartition
@@ -22,6 +22,7 @@ from COBY.config import Config
 from COBY.normalize import NormalizeTask
 from COBY.stage import StoredRecord
 from COBY.topics import topic_name
+from tests.faults.segments import Writers
 
 DERIVED = ("trade", "book", "gap", "quality", "heatmap", "consolidated", "ohlcv")
 QUIET_SECONDS = 10.0
@@ -38,8 +39,8 @@ class Found(NamedTuple):
 
     digests: Digests
     problems: list[str]
-    writers: dict[tuple[str, int, str], int]
-    """(Topic, partition, source) -> how many writers there must have been, if none ever went back (I3)."""
+    runs: dict[tuple[str, int, str], int]
+    """(Topic, partition, source) -> how often a writer began (I3)."""
 
 
 def partitions(config: Config, topic: str) -> list[int]:
@@ -121,63 +122,84 @@ def place_of(headers: Iterable[tuple[str, bytes]]) -> tuple[str, Position] | Non
     return named["source"].decode(), (int(first), int(index))
 
 
-def read_derived(config: Config) -> Found:
-    """All derived topics. A repeat that differs from what it repeats is a problem."""
-    found = Found(defaultdict(dict), [], {})
-    for name in DERIVED:
+def read_derived(config: Config, names: Iterable[str] = DERIVED, logs: Path | None = None) -> Found:
+    """Derived topics. A repeat that differs from what it repeats is a problem. ``logs``: the broker's, for I3."""
+    found = Found({}, [], {})
+    for name in names:
         topic = topic_name(config.topic_prefix, name)
         for partition in partitions(config, topic):
-            _read_partition(found, name, partition, each(config, topic, partition))
+            writers = Writers(logs, topic, partition) if logs is not None else None
+            _read_partition(found, (name, partition), writers, each(config, topic, partition))
     return found
 
 
-def _read_partition(found: Found, name: str, partition: int, messages: Iterable[Any]) -> None:
-    orders: dict[str, Order] = defaultdict(Order)
+def joined(parts: Iterable[Found]) -> Found:
+    """What was read topic by topic, as one."""
+    whole_of = Found({}, [], {})
+    for part in parts:
+        whole_of.digests.update(part.digests)
+        whole_of.problems.extend(part.problems)
+        whole_of.runs.update(part.runs)
+    return whole_of
+
+
+def _read_partition(
+    found: Found, where: tuple[str, int], writers: Writers | None, messages: Iterable[Any]
+) -> None:
+    name, runs = where[0], Runs()
     for message in messages:
         headers = message.headers() or []
         if (place := place_of(headers)) is None:
             continue
         source, position = place
-        group = found.digests[name, source, (message.key() or b"").decode()]
+        group = found.digests.setdefault((name, source, (message.key() or b"").decode()), {})
         content = digest(message.value(), message.key(), message.timestamp()[1], headers)
         if group.setdefault(position, content) != content:
             found.problems.append(f"I2 {name}: a repeat of {source} {position} is not what it repeats")
-        orders[source].take(position)
-    for source, order in orders.items():
-        found.writers[name, partition, source] = order.writers
+        if writers is not None:
+            runs.take(source, writers.of(message.offset()), position)
+    for source, count in runs.counts.items():
+        found.runs[*where, source] = count
 
 
-class Order:
-    """The fewest writers, each going forward only, that can have written positions in this order.
+class Runs:
+    """How often a writer began: with its first record of a source, and wherever it went back in its positions.
 
-    It is the length of the longest run of falling positions (Dilworth): each member of it needs a writer of its own.
+    A task that is given to a worker anew begins anew; nothing else may (I3).
     """
 
     def __init__(self) -> None:
-        self._lasts: list[Position] = []
+        self.counts: Counter[str] = Counter()
+        self._lasts: dict[tuple[str, int], Position] = {}
 
-    @property
-    def writers(self) -> int:
-        """How many are needed so far."""
-        return len(self._lasts)
-
-    def take(self, position: Position) -> None:
-        """The next record: given to the writer whose last is the greatest not beyond it."""
-        # Lasts are kept falling; the first that is not beyond the position takes it.
-        at = bisect_left(self._lasts, (-position[0], -position[1]), key=lambda last: (-last[0], -last[1]))
-        if at == len(self._lasts):
-            self._lasts.append(position)
-        else:
-            self._lasts[at] = position
+    def take(self, source: str, writer: int, position: Position) -> None:
+        """The next record."""
+        last = self._lasts.get((source, writer))
+        if last is None or position < last:
+            self.counts[source] += 1
+        self._lasts[source, writer] = position
 
 
 def recompute(config: Config) -> Digests:
     """What one undisturbed worker makes of the raw topics and of the book topic that lie in Kafka."""
-    found: Digests = defaultdict(dict)
+    found = recompute_books(config)
     for exchange in config.exchanges:
-        topic = topic_name(config.topic_prefix, "raw", exchange)
-        for partition in partitions(config, topic):
-            _run(found, NormalizeTask(config, exchange, partition), each(config, topic, partition))
+        found.update(recompute_raw(config, exchange))
+    return found
+
+
+def recompute_raw(config: Config, exchange: str) -> Digests:
+    """The first stage of one exchange."""
+    found: Digests = {}
+    topic = topic_name(config.topic_prefix, "raw", exchange)
+    for partition in partitions(config, topic):
+        _run(found, NormalizeTask(config, exchange, partition), each(config, topic, partition))
+    return found
+
+
+def recompute_books(config: Config) -> Digests:
+    """The second stage."""
+    found: Digests = {}
     topic = topic_name(config.topic_prefix, "book")
     for partition in partitions(config, topic):
         _run(found, AggregateTask(config, partition), each(config, topic, partition))
@@ -191,7 +213,7 @@ def _run(found: Digests, task: Any, messages: Iterable[Any]) -> None:
         for output in task.process(piece) if piece else ():
             place = place_of(output.headers)
             if place is not None and output.topic in DERIVED:
-                group = found[output.topic, place[0], (output.key or b"").decode()]
+                group = found.setdefault((output.topic, place[0], (output.key or b"").decode()), {})
                 group[place[1]] = digest(output.value, output.key, output.timestamp_ms, output.headers)
         piece.clear()
 

@@ -10,13 +10,26 @@ from decimal import Decimal, localcontext
 from typing import Any
 
 import msgspec
+import psycopg
+import redis
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 
 from COBY.config import Config
 from COBY.runtime.kafka import admin
 from COBY.topics import topic_name
 from tests.faults import tables
-from tests.faults.content import compare, each, partitions, read_derived, recompute
+from tests.faults.apart import processes
+from tests.faults.content import (
+    DERIVED,
+    Digests,
+    compare,
+    each,
+    joined,
+    partitions,
+    read_derived,
+    recompute_books,
+    recompute_raw,
+)
 from tests.faults.pipeline import EXCHANGES, MIB, Pipeline
 from tests.reference.decimals import CONTEXT, rounded
 from tests.reference.exchange import Trade
@@ -52,7 +65,13 @@ class Raw:
 
     problems: list[str] = field(default_factory=list)
     records: int = 0
-    traded: Traded = field(default_factory=lambda: defaultdict(Decimal))
+    traded: Traded = field(default_factory=dict)
+
+    def add(self, more: Raw) -> None:
+        """What another exchange's topic gave."""
+        self.problems += more.problems
+        self.records += more.records
+        self.traded |= more.traded
 
 
 class Connection:
@@ -104,20 +123,26 @@ def read_raw(config: Config, *, is_whole: bool = True) -> Raw:
     """I1 and the sums of I5, in one pass."""
     found = Raw()
     for exchange in config.exchanges:
-        topic, sums = topic_name(config.topic_prefix, "raw", exchange), TradeSums(exchange, config.symbols)
-        for partition in partitions(config, topic):
-            connections: dict[str, Connection] = defaultdict(lambda: Connection(is_whole))
-            for message in each(config, topic, partition):
-                headers = {name: value.decode() for name, value in message.headers() or []}
-                found.records += 1
-                if headers["kind"] == "mark":
-                    continue
-                connection = connections[headers["conn"]]
-                connection.take(int(headers["seq"]), message.value(), headers["kind"])
-                sums.take({"value": message.value(), **headers})
-            found.problems += _holes(topic, connections)
-        for symbol, size in sums.sums.items():
-            found.traded[exchange, symbol] = size
+        found.add(read_exchange(config, exchange, is_whole))
+    return found
+
+
+def read_exchange(config: Config, exchange: str, is_whole: bool = True) -> Raw:
+    """The same of one exchange."""
+    found = Raw()
+    topic, sums = topic_name(config.topic_prefix, "raw", exchange), TradeSums(exchange, config.symbols)
+    for partition in partitions(config, topic):
+        connections: dict[str, Connection] = {}
+        for message in each(config, topic, partition):
+            headers = {name: value.decode() for name, value in message.headers() or []}
+            found.records += 1
+            if headers["kind"] == "mark":
+                continue
+            connection = connections.setdefault(headers["conn"], Connection(is_whole))
+            connection.take(int(headers["seq"]), message.value(), headers["kind"])
+            sums.take({"value": message.value(), **headers})
+        found.problems += _holes(topic, connections)
+    found.traded = {(exchange, symbol): size for symbol, size in sums.sums.items()}
     return found
 
 
@@ -273,29 +298,51 @@ def assignments(pipeline: Pipeline) -> int:
 
 def check(pipeline: Pipeline, *, raw_is_whole: bool, tell: Any = None) -> list[str]:
     """All problems of a pipeline at rest; none: every invariant holds. I8, I9 and I10 are the runner's."""
-    say = tell or (lambda _: None)
-    with localcontext(CONTEXT):
-        raw = read_raw(pipeline.config, is_whole=raw_is_whole)
-        problems = list(raw.problems)
-        say(f"I1: {raw.records} raw records read")
-        found = read_derived(pipeline.config)
-        problems += found.problems
-        if raw_is_whole:
-            problems += compare(recompute(pipeline.config), found.digests)
-            say(f"I2: {sum(map(len, found.digests.values()))} derived records against a recomputation")
-        with pipeline.sql() as connection:
-            problems += tables.table_problems(pipeline.config, connection)
-        lives = assignments(pipeline)
-        most = Counter(found.writers).most_common(1)
-        problems += [
-            f"I3 {place}: {count} writers, {lives} lives" for place, count in most if count > max(lives, 1)
+    say, config = tell or (lambda _: None), pipeline.config
+    with localcontext(CONTEXT), processes() as submit:
+        # The longest first.
+        raws = [submit(read_exchange, config, one, raw_is_whole) for one in config.exchanges]
+        again = [submit(recompute_raw, config, one) for one in config.exchanges] if raw_is_whole else []
+        again += [submit(recompute_books, config)] if raw_is_whole else []
+        derived = [submit(read_derived, config, (name,), pipeline.broker_logs) for name in DERIVED]
+        stored = [
+            submit(stored_problems, config, pipeline.servers.postgres.dsn, one) for one in tables.STORED
         ]
-        problems += books(pipeline)
+        server = pipeline.servers.redis
+        cached = [submit(cached_problems, config, server.host, server.port, one) for one in tables.PARTS]
+        problems = [*books(pipeline), *offsets(pipeline)]
+        raw = Raw()
+        for one in raws:
+            raw.add(one.result())
+        problems += raw.problems
+        say(f"I1: {raw.records} raw records read")
         problems += conservation(pipeline, raw.traded) if raw_is_whole else ()
-        with pipeline.cache() as cache:
-            problems += tables.cache_problems(pipeline.config, cache)
-        problems += offsets(pipeline)
-    limit = pipeline.config.max_memory_usage * MIB
+        expected: Digests = {}
+        for one in again:
+            expected.update(one.result())
+        found = joined(one.result() for one in derived)
+        problems += found.problems
+        problems += compare(expected, found.digests) if raw_is_whole else ()
+        say(f"I2: {sum(map(len, found.digests.values()))} derived records against a recomputation")
+        problems += [line for one in (*stored, *cached) for line in one.result()]
+    lives = assignments(pipeline)
+    most = Counter(found.runs).most_common(1)
+    problems += [
+        f"I3 {place}: a writer began {count} times in {lives} lives" for place, count in most if count > lives
+    ]
+    limit = config.max_memory_usage * MIB
     if pipeline.memory_bytes_max > limit:
         problems.append(f"I8 a process held {pipeline.memory_bytes_max // MIB} MiB")
     return problems
+
+
+def stored_problems(config: Config, dsn: str, name: str) -> list[str]:
+    """I2 of the tables of one topic."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        return list(tables.table_problems(config, connection, (name,)))
+
+
+def cached_problems(config: Config, host: str, port: int, name: str) -> list[str]:
+    """I6 of the keys of one topic."""
+    with redis.Redis(host, port, decode_responses=True) as cache:
+        return list(tables.cache_problems(config, cache, (name,)))

@@ -16,7 +16,7 @@ import psycopg
 import redis
 
 from COBY.config import Config, load_config
-from COBY.runtime.crash import VARIABLE
+from COBY.runtime.crash import HANG, VARIABLE
 from COBY.runtime.kafka import apply_topics
 from deploy.local import demo_facts as facts
 from deploy.local.ports import HOST, free_port
@@ -27,7 +27,9 @@ from deploy.local.supervise import Programs, is_ready
 from sinks.schema import migrate
 
 EXCHANGES = ("binance", "kraken", "okx")
-MANY_SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "ADAUSDT", "LTCUSDT", "DOGEUSDT")
+BASES = ("BTC", "ETH", "SOL", "XRP", "ADA", "LTC", "DOGE", "DOT", "LINK", "AVAX")
+MANY_SYMBOLS = tuple(f"{base}USDT" for base in BASES)
+"""Twenty books of a thousand levels a side and more (Binance, Kraken), ten of four hundred (OKX)."""
 FRESH_SECONDS = 3.0
 STORED_SECONDS = 6.0
 """Younger than this the newest heatmap counts as current, in Redis and in the database (stored each second)."""
@@ -35,11 +37,17 @@ RECOVERY_SECONDS = 30.0
 """What FAULTS.md (I8) gives; waited for is longer, so that a slow one is told with its figure."""
 PATIENCE_SECONDS = 90.0
 ARMED_SECONDS = 30.0
+START_SECONDS = 240.0
+"""A broker begins slowly on a machine that others use too; how long it takes is no part of a case."""
 MIB = 1024 * 1024
 
 
 class FaultError(AssertionError):
     """A round that did not go as it must."""
+
+
+class CannotRunError(Exception):
+    """What a case or a round needs is not to be had on this machine. It says nothing about the pipeline."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,10 @@ class Pipeline:
     def _start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.crash_file.unlink(missing_ok=True)
-        self.servers = self._stack.enter_context(self.make_stack())
+        servers = self.make_stack()
+        for server in servers.servers:
+            server.start_seconds = START_SECONDS
+        self.servers = self._stack.enter_context(servers)
         port = free_port()
         self.env = {
             **self.servers.env(),
@@ -103,7 +114,8 @@ class Pipeline:
         self.simulator_url = f"http://{HOST}:{port}"
         self.programs = Programs(self.folder, self._table(port), env=self.env | self.program_env())
         self._stack.enter_context(self.programs)
-        self.programs.wait_ready(seconds=120)
+        self.programs.wait_ready(seconds=START_SECONDS)
+        self.fault_ended = time.monotonic()  # what `recover` counts from
 
     def make_stack(self) -> Stack:
         """The servers; not started."""
@@ -136,6 +148,11 @@ class Pipeline:
         """A client of Redis, past any proxy; close it."""
         server = self.servers.redis
         return redis.Redis(server.host, server.port, socket_timeout=3, decode_responses=True)
+
+    @property
+    def broker_logs(self) -> Path:
+        """Where the broker keeps its partitions."""
+        return self.servers.kafka.data / "data"
 
     def lag(self) -> int:
         """Records of all our groups not yet committed."""
@@ -171,16 +188,31 @@ class Pipeline:
     def die_at(self, point: str, passes: int) -> str:
         """Arm a point and wait until a process has died of it; says what was done."""
         lag, starts = self.require_lag(), self.starts()
+        self._arm(f"{point}:{passes}", point)
+        self.fault_ended = time.monotonic()
+        self.until(lambda: self.starts() > starts, 30, f"started again after {point}")
+        return f"at {point}, pass {passes}, lag {lag}"
+
+    def hang_at(self, point: str, passes: int, seconds: float) -> str:
+        """Have a process hang at a point, and wait until it has been ended for that, ``seconds`` at most."""
+        lag, starts, began = self.require_lag(), self.starts(), time.monotonic()
+        self._arm(f"{point}:{passes}:{HANG}", point)
+        while self.starts() == starts:
+            if time.monotonic() > began + seconds:
+                raise FaultError(f"whoever hangs at {point} was not ended within {seconds:g} s")
+            self.watch(0.5)
+        self.fault_ended = time.monotonic()
+        return f"hung at {point}, pass {passes}, lag {lag}, ended after {time.monotonic() - began:.0f} s"
+
+    def _arm(self, text: str, point: str) -> None:
+        """Put it into the file that all look for, and wait until one has been hit and taken it away."""
         fresh = self.crash_file.with_suffix(".new")
-        fresh.write_text(f"{point}:{passes}")
+        fresh.write_text(text)
         fresh.replace(self.crash_file)
         try:
             self.until(lambda: not self.crash_file.exists(), ARMED_SECONDS, f"a process at {point}")
         finally:
             self.crash_file.unlink(missing_ok=True)
-        self.fault_ended = time.monotonic()
-        self.until(lambda: self.starts() > starts, 30, f"started again after {point}")
-        return f"at {point}, pass {passes}, lag {lag}"
 
     def starts(self) -> int:
         """How often programs were started again so far."""

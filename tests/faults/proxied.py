@@ -1,13 +1,15 @@
-"""A pipeline whose programs meet Kafka, TimescaleDB and Redis through fault proxies."""
+"""A pipeline whose programs meet Kafka, TimescaleDB, Redis and the exchanges through fault proxies."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from deploy.local.kafka import Kafka
 from deploy.local.ports import HOST, free_port
+from deploy.local.programs import simulated
 from deploy.local.stack import Stack
-from tests.faults.pipeline import Pipeline
+from tests.faults.pipeline import EXCHANGES, Pipeline
 from tests.faults.proxy import FaultProxy
 
 
@@ -40,7 +42,7 @@ class ProxiedStack(Stack):
 
 
 class ProxiedPipeline(Pipeline):
-    """`proxies` by name: kafka, database, redis. What looks at it from outside goes past them."""
+    """`proxies` by name: kafka, database, redis, exchange. What looks at it from outside goes past them."""
 
     def make_stack(self) -> Stack:
         """The servers, and a proxy before each."""
@@ -58,9 +60,12 @@ class ProxiedPipeline(Pipeline):
         return stack
 
     def program_env(self) -> dict[str, str]:
-        """Where the programs find the proxies."""
+        """Where the programs find the proxies; the exchanges' is made here, as the simulator has its port only now."""
+        target = (HOST, urlsplit(self.simulator_url).port or 0)
+        self.proxies["exchange"] = self._stack.enter_context(FaultProxy(target))
         ports = {name: proxy.port for name, proxy in self.proxies.items()}
         return {
+            **simulated(EXCHANGES, ports["exchange"]),
             "KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{ports['kafka']}",
             "DB_PORT": str(ports["database"]),
             "REDIS_PORT": str(ports["redis"]),

@@ -12,7 +12,7 @@ from pathlib import Path
 from deploy.local.fetch import remove_tree
 from tests.faults import content, invariants
 from tests.faults.cases import Case
-from tests.faults.pipeline import RECOVERY_SECONDS, FaultError, Pipeline
+from tests.faults.pipeline import RECOVERY_SECONDS, CannotRunError, FaultError, Pipeline
 
 Tell = Callable[[str], None]
 
@@ -29,6 +29,7 @@ class Progress:
     session: int = 0
     seconds: list[float] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    not_run: list[str] = field(default_factory=list)
     finished: bool = False
 
     def save(self, folder: Path) -> None:
@@ -61,18 +62,42 @@ class Result:
     seed: int
     problems: list[str]
     seconds: list[float]
+    not_run: list[str] = field(default_factory=list)
+    """What could not be run on this machine, and why."""
 
     @property
     def holds(self) -> bool:
-        """Whether nothing was wrong."""
-        return not self.problems
+        """Whether all was run and nothing was wrong."""
+        return not self.problems and not self.not_run
+
+    @property
+    def word(self) -> str:
+        """For the table: ok, FAIL, partly (some rounds could not be run), not run."""
+        if self.problems or not self.not_run:
+            return "FAIL" if self.problems else "ok"
+        return "partly" if self.seconds else "not run"
 
 
 def run_case(case: Case, folder: Path, *, seed: int, rounds: int, tell: Tell) -> Result:
-    """Deal all rounds inside one running pipeline, then check. After an interruption the next call goes on."""
+    """Deal all rounds inside one running pipeline, then check. After an interruption the next call goes on.
+
+    Whatever goes wrong is in the result, so that other cases can follow; only an interruption is raised.
+    """
+    try:
+        return _run_case(case, folder, seed=seed, rounds=rounds, tell=tell)
+    except CannotRunError as error:
+        tell(f"case {case.number}: could not be run: {error}")
+        return Result(case.number, case.title, 0, seed, [], [], [str(error)])
+    except Exception as error:
+        traceback.print_exc()
+        tell(f"case {case.number} seed {seed}: FAIL {error!r}")
+        return Result(case.number, case.title, 0, seed, [f"{type(error).__name__}: {error}"], [])
+
+
+def _run_case(case: Case, folder: Path, *, seed: int, rounds: int, tell: Tell) -> Result:
     wanted = Progress(case.number, seed, rounds, case.load.rate)
     left = Progress.load(folder)
-    progress = left if left is not None and left.continues(wanted) else wanted
+    progress = left if left is not None and case.keeps_data and left.continues(wanted) else wanted
     if progress is wanted:
         remove_tree(folder)
         folder.mkdir(parents=True)
@@ -93,7 +118,8 @@ def run_case(case: Case, folder: Path, *, seed: int, rounds: int, tell: Tell) ->
     progress.save(folder)
     for problem in progress.problems:
         tell(f"case {case.number} seed {seed}: {problem}")
-    return Result(case.number, case.title, progress.done, seed, progress.problems, progress.seconds)
+    found = (progress.problems, progress.seconds, progress.not_run)
+    return Result(case.number, case.title, progress.done, seed, *found)
 
 
 def _rounds(case: Case, pipeline: Pipeline, progress: Progress, folder: Path, tell: Tell) -> None:
@@ -103,6 +129,12 @@ def _rounds(case: Case, pipeline: Pipeline, progress: Progress, folder: Path, te
         try:
             done = case.deal(pipeline, progress.done)
             seconds = pipeline.recover()
+        except CannotRunError as error:
+            progress.not_run.append(f"round {number}: {error}")
+            tell(f"case {case.number} round {number}/{progress.rounds}: could not be run: {error}")
+            progress.done = number
+            progress.save(folder)
+            continue
         except Exception as error:
             if not isinstance(error, FaultError):
                 traceback.print_exc()  # not of the pipeline perhaps, but of ours: the other cases go on

@@ -43,6 +43,10 @@ PARTS = {"trade": ("symbol", "exchange"), "book": ("symbol", "exchange"), "gap":
 PARTS |= {"quality": ("symbol", "exchange"), "heatmap": ("symbol",), "consolidated": ("symbol",)}
 PARTS |= {"ohlcv": ("symbol", "timeframe")}
 
+STORED = {"trade": ("trade_events",), "book": ("order_book_snapshots",), "ohlcv": ("ohlcv_data",)}
+STORED |= {"heatmap": ("heatmap_data", "heatmap_ticks"), "gap": ("gaps",), "quality": ("quality",)}
+"""Topic -> tables."""
+
 Row = tuple[Any, ...]
 Rows = dict[str, dict[Row, Row]]
 """Table -> key -> all columns but id."""
@@ -71,10 +75,10 @@ def text(value: Decimal | None) -> str | None:
     return None if value is None else f"{value:.8f}"
 
 
-def expected_rows(config: Config) -> Rows:
-    """By what is in the topics now."""
-    rows: Rows = {name: {} for name in TABLES}
-    for name in ("trade", "book", "heatmap", "ohlcv", "gap", "quality"):
+def expected_rows(config: Config, names: Iterable[str] = tuple(STORED)) -> Rows:
+    """By what is in these topics now."""
+    rows: Rows = {table: {} for name in names for table in STORED[name]}
+    for name in names:
         for _, position, _, record in distinct(config, name):
             for table, row in rows_of(name, record, f"{position[0]}:{position[1]}", config.store_interval_us):
                 put(rows[table], table, row)
@@ -140,9 +144,11 @@ def heatmap_rows(one: dict[str, Any], at: datetime | None, position: str) -> Ite
         yield "heatmap_data", (*key, cell["price"], SIDES[cell["side"]], *figures, at, position)
 
 
-def table_problems(config: Config, connection: psycopg.Connection[Any]) -> Iterator[str]:
-    """Where the database differs, by SHA-256 of each table and then by its first row that differs."""
-    for table, expected in expected_rows(config).items():
+def table_problems(
+    config: Config, connection: psycopg.Connection[Any], names: Iterable[str] = tuple(STORED)
+) -> Iterator[str]:
+    """Where the tables of these topics differ, by SHA-256 and then by the first row that differs."""
+    for table, expected in expected_rows(config, names).items():
         columns = TABLES[table].split()
         query = sql.SQL("SELECT {} FROM {}").format(
             sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Identifier(table)
@@ -173,10 +179,11 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def cache_problems(config: Config, cache: redis.Redis) -> Iterator[str]:
-    """Where `latest` in Redis is not the last record of its topic, field by field."""
+def cache_problems(config: Config, cache: redis.Redis, names: Iterable[str] = tuple(PARTS)) -> Iterator[str]:
+    """Where `latest` in Redis is not the last record of these topics, field by field."""
     prefix = config.topic_prefix
-    for name, parts in PARTS.items():
+    for name in names:
+        parts = PARTS[name]
         last: dict[str, tuple[str, Position, Any, dict[str, Any]]] = {}
         for one in distinct(config, name):
             last[":".join([prefix, "latest", name, *(one[3][part] for part in parts)])] = one

@@ -11,9 +11,11 @@ from confluent_kafka.admin import AdminClient
 from COBY.codec import encode
 from COBY.records import Consolidated, MergedLevel, Missing, Status
 from COBY.runtime.kafka import apply_topics
-from COBY.runtime.redis import make_client, require_redis
+from COBY.runtime.redis import feed_key, latest_key, make_client, positions_key, require_redis
 from COBY.topics import partition_of
 from COBY.utils.exceptions import StorageError
+from sinks.cache import write_entries, write_rebuilt
+from sinks.latest import Entry
 from sinks.redis import RedisSink
 from tests.integration.sink_helpers import (
     SECOND_US,
@@ -227,6 +229,29 @@ def test_a_redis_without_memory_is_waited_for(cfg, client, feeder):
             client.config_set("maxmemory-policy", policy)
         until(lambda: position_of(client, cfg) == "9:0", run=run)
         assert run.sink.writes()[0]
+
+
+def test_a_full_redis_takes_feeds_and_never_a_latest_value(cfg, client):
+    """With the policy of our stacks."""
+    before = {name: client.config_get(name)[name] for name in ("maxmemory", "maxmemory-policy")}
+    assert before["maxmemory-policy"] == "volatile-lru"
+    prefix, partition = cfg.topic_prefix, ("full", 0)
+    write_rebuilt(client, prefix, partition, [])
+    client.config_set("maxmemory", client.info("memory")["used_memory"] + 4 * 1024 * 1024)
+    try:
+        for number in range(600):
+            symbol = f"S{number % 20}USDT"
+            latest, feed = latest_key(prefix, "trade", symbol), feed_key(prefix, "trade", symbol)
+            positions = positions_key(prefix, *partition)
+            entry = Entry(latest, feed, positions, latest, (number, 0), f"{number} {'x' * 20_000}", 1_000)
+            assert write_entries(client, prefix, [(entry, partition)]) == [1]
+    finally:
+        for name, value in before.items():
+            client.config_set(name, value)
+    kept = [client.get(latest_key(prefix, "trade", f"S{number}USDT")).split()[0] for number in range(20)]
+    assert kept == [str(number) for number in range(580, 600)]
+    lengths = [client.xlen(feed_key(prefix, "trade", f"S{number}USDT")) for number in range(20)]
+    assert 0 < sum(lengths) < 600
 
 
 def test_broken_connections_are_made_anew(cfg, client, feeder):

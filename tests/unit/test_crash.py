@@ -17,11 +17,11 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def deaths():
-    """Arms; holds a word for each death, and disarms at the end."""
+    """Arms; holds a word for each death and hang, and disarms at the end."""
 
     class Deaths(list):
         def arm(self, text: str) -> None:
-            crash.arm({crash.VARIABLE: text}, lambda: self.append("dead"))
+            crash.arm({crash.VARIABLE: text}, lambda: self.append("dead"), lambda: self.append("hangs"))
 
     yield Deaths()
     crash.arm({})
@@ -58,6 +58,35 @@ def test_without_a_number_the_first_pass_counts(deaths):
     assert deaths == ["dead"]
 
 
+def test_a_point_may_hang_instead(deaths, tmp_path):
+    file = tmp_path / "crash"
+    deaths.arm(f"@{file}")
+    file.write_text("streams.processed:2:hang")
+    crash.reached("streams.processed")
+    assert deaths == []
+    crash.reached("streams.processed")
+    assert deaths == ["hangs"]
+    assert not file.exists()
+
+
+def test_a_process_that_hangs_goes_no_further_and_lives():
+    program = (
+        "from COBY.runtime import crash\ncrash.arm()\n"
+        "print('before', flush=True)\ncrash.reached('streams.saved')\nprint('after', flush=True)\n"
+    )
+    env = {**os.environ, "COBY_CRASH_POINT": "streams.saved:1:hang"}
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout.readline() == "before\n"
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.5)
+        finally:
+            process.kill()
+        assert process.stdout.read() == ""
+
+
 def test_a_file_arms_a_running_process_once(deaths, tmp_path):
     file = tmp_path / "crash"
     deaths.arm(f"@{file}")
@@ -86,7 +115,10 @@ def test_a_file_counts_anew_each_time_it_is_written(deaths, tmp_path):
 
 def test_of_two_processes_that_pass_one_dies(tmp_path):
     file, died = tmp_path / "crash", []
-    both = [crash.Crash(f"@{file}", lambda name=name: died.append(name)) for name in ("first", "second")]
+    both = [
+        crash.Crash(f"@{file}", lambda name=name: died.append(name), lambda: died.append("hangs"))
+        for name in ("first", "second")
+    ]
     file.write_text("streams.produced")
     for one in (*both, *both):
         one.reached("streams.produced")
@@ -94,7 +126,18 @@ def test_of_two_processes_that_pass_one_dies(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["streams.nowhere", "streams.saved:0", "streams.saved:-1", "streams.saved:x"]
+    "text",
+    [
+        "streams.nowhere",
+        "streams.saved:0",
+        "streams.saved:-1",
+        "streams.saved:x",
+        "streams.saved:",
+        "streams.saved:hang",
+        "streams.saved:1:",
+        "streams.saved:1:sleep",
+        "streams.saved:1:hang:1",
+    ],
 )
 def test_what_is_no_point_is_refused_with_the_points_there_are(text):
     with pytest.raises(ConfigurationError, match=r"streams\.delivered") as caught:

@@ -5,36 +5,34 @@ from decimal import Decimal
 import pytest
 from click.testing import CliRunner
 
-from tests.faults.__main__ import listing, main, table
-from tests.faults.cases import all_cases
-from tests.faults.content import Order, compare, digest, whole
+from tests.faults.__main__ import exit_code, listing, main, table
+from tests.faults.cases import Case, all_cases
+from tests.faults.content import Runs, compare, digest, whole
 from tests.faults.invariants import Connection, TradeSums
-from tests.faults.runner import Progress, Result
+from tests.faults.pipeline import CannotRunError
+from tests.faults.runner import Progress, Result, run_case
 from tests.faults.tables import hash_of, put, rows_of, same
 
 MICROSECONDS = 1_700_000_000_000_000
 
 
-def writers(positions):
-    order = Order()
-    for position in positions:
-        order.take((position, 0))
-    return order.writers
-
-
 @pytest.mark.parametrize(
-    ("positions", "needed"),
+    ("records", "begun"),
     [
-        ([1, 2, 3, 4], 1),
-        ([1, 2, 3, 2, 3, 4], 2),  # a worker that died after 3, its successor from 2 on
-        ([1, 2, 10, 3, 11, 4, 12], 2),  # a zombie writing beside its successor
-        ([5, 4, 3], 3),
-        ([3, 1, 4, 2, 5, 3], 2),
+        ([(7, 1), (7, 2), (7, 3)], 1),
+        ([(7, 1), (7, 2), (7, 3), (8, 2), (8, 3), (8, 4)], 2),  # died after 3, its successor from 2 on
+        ([(7, 1), (7, 2), (8, 3), (7, 3), (8, 4), (7, 4)], 2),  # a zombie beside its successor
+        ([(7, 1), (7, 3), (7, 2)], 2),  # one that went back
+        ([(7, 1), (7, 1)], 1),
         ([], 0),
     ],
 )
-def test_the_fewest_writers_that_only_go_forward(positions, needed):
-    assert writers(positions) == needed
+def test_a_writer_that_goes_back_counts_as_one_that_began_anew(records, begun):
+    runs = Runs()
+    for writer, position in records:
+        runs.take("raw.x.v1/0", writer, (position, 0))
+        runs.take("raw.y.v1/0", 9, (0, 0))
+    assert runs.counts["raw.x.v1/0"] == begun
 
 
 def holes(*records):
@@ -174,6 +172,47 @@ def test_the_table_shows_median_and_worst_and_what_failed():
     first, second = table([held, failed])[1:]
     assert first.split()[:6] == ["2", "3", "7", "ok", "2.0", "9.0"]
     assert second.split()[:4] == ["3", "1", "7", "FAIL"]
+
+
+HELD = Result(2, "killed", 3, 7, [], [1.0])
+FAILED = Result(3, "gone", 1, 7, ["I1 …"], [])
+NOT_RUN = Result(13, "disks", 0, 7, [], [], ["no mounts"])
+IN_PART = Result(12, "clocks", 4, 7, [], [2.0], ["round 3: no library"])
+
+
+@pytest.mark.parametrize(
+    ("results", "code", "words"),
+    [
+        ([HELD], 0, ["ok"]),
+        ([HELD, NOT_RUN], 2, ["ok", "not"]),
+        ([HELD, IN_PART], 2, ["ok", "partly"]),
+        ([NOT_RUN, FAILED], 1, ["not", "FAIL"]),
+    ],
+)
+def test_what_could_not_be_run_is_neither_ok_nor_failed(results, code, words):
+    assert exit_code(results) == code
+    assert [line.split()[3] for line in table(results)[1:]] == words
+
+
+@pytest.mark.parametrize(
+    ("error", "problems", "not_run"),
+    [
+        (CannotRunError("no mounts"), [], ["no mounts"]),
+        (RuntimeError("no port"), ["RuntimeError: no port"], []),
+    ],
+)
+def test_what_goes_wrong_at_a_start_is_the_result_of_that_case_alone(tmp_path, error, problems, not_run):
+    class Broken(Case):
+        number = -1
+        title = "cannot begin"
+
+        def make_pipeline(self, folder, seed, session):
+            raise error
+
+    told = []
+    result = run_case(Broken(), tmp_path / "case", seed=7, rounds=2, tell=told.append)
+    assert (result.problems, result.not_run, result.seconds) == (problems, not_run, [])
+    assert str(error) in told[-1]
 
 
 def test_a_case_that_does_not_exist_is_refused_with_those_there_are():

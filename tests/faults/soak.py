@@ -1,0 +1,125 @@
+"""The soak: long, under load, a random fault each minute; every invariant at its end, and memory that is flat."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import defaultdict
+from contextlib import suppress
+from pathlib import Path
+from statistics import median
+
+import psutil
+
+from deploy.local.errors import LocalError
+from tests.faults.cases import Case, Load, all_cases
+from tests.faults.pipeline import MIB, Pipeline
+
+MINUTE = 60.0
+KINDS = (1, 2, 3, 4, 5, 6, 7)
+"""Cases whose faults can be dealt to any pipeline; besides, the clock is killed."""
+CLOCK = 0
+SAMPLE_SECONDS = 5.0
+GROWN_UP_SECONDS = 120.0
+"""A process that has run for so long holds its books and buffers."""
+FLAT = 1.25
+"""The last third of a program's samples may lie so far above the first third, by their medians."""
+NOT_OURS = ("simulator",)
+"""It keeps what it has sent, to be asked for it afterwards."""
+
+
+class Memory(threading.Thread):
+    """Samples of every program's memory, into a file of JSON lines."""
+
+    def __init__(self, pipeline: Pipeline, path: Path) -> None:
+        super().__init__(name="memory", daemon=True)
+        self._pipeline, self._path = pipeline, path
+        self._stop_asked = threading.Event()
+
+    def run(self) -> None:
+        """Until `end`."""
+        with self._path.open("a") as file:
+            while not self._stop_asked.wait(SAMPLE_SECONDS):
+                with suppress(LocalError, OSError):
+                    file.writelines(json.dumps(line) + "\n" for line in self._samples())
+                    file.flush()
+
+    def _samples(self) -> list[dict[str, object]]:
+        found: list[dict[str, object]] = []
+        for name, state in self._pipeline.programs.status().items():
+            with suppress(psutil.Error, ValueError):
+                process = psutil.Process(state.pid)
+                age = time.time() - process.create_time()
+                rss = process.memory_info().rss
+                found.append(
+                    {"name": name, "at": round(time.time()), "age_seconds": round(age), "bytes": rss}
+                )
+        return found
+
+    def end(self) -> None:
+        """Stop sampling."""
+        self._stop_asked.set()
+        self.join()
+
+
+def thirds(lines: list[str]) -> dict[str, tuple[int, int]]:
+    """Program -> median bytes in the first and in the last third of the time, of processes that are grown up."""
+    samples: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for line in lines:
+        one = json.loads(line)
+        if one["age_seconds"] >= GROWN_UP_SECONDS and one["name"] not in NOT_OURS:
+            samples[one["name"]].append((one["at"], one["bytes"]))
+    found = {}
+    for name, pairs in samples.items():
+        pairs.sort()
+        third = len(pairs) // 3
+        if third:
+            first, last = ([size for _, size in part] for part in (pairs[:third], pairs[-third:]))
+            found[name] = (int(median(first)), int(median(last)))
+    return found
+
+
+class Soak(Case):
+    """A round a minute."""
+
+    number = 0  # none of FAULTS.md's
+    title = "soak: a random fault each minute"
+    rounds = 30
+    load = Load(rate=1_000, workers=2)
+    is_seen = False  # each kind has a case of its own for that
+
+    def begin(self, pipeline: Pipeline) -> None:
+        """From now on memory is looked at."""
+        self._path = pipeline.folder / "memory.jsonl"
+        self._next_at = time.monotonic()
+        self._dealt = dict.fromkeys(KINDS, 0)
+        cases = all_cases()
+        self._cases = {number: cases[number]() for number in KINDS}
+        self._cases[7].begin(pipeline)
+        self._memory = Memory(pipeline, self._path)
+        self._memory.start()
+
+    def deal(self, pipeline: Pipeline, round_: int) -> str:
+        """Wait for the next minute, then deal any of the kinds."""
+        while (left := self._next_at - time.monotonic()) > 0:
+            time.sleep(min(left, 1.0))
+            pipeline.watch_memory()
+        self._next_at = max(self._next_at + MINUTE, time.monotonic())
+        number = pipeline.random.choice((CLOCK, *KINDS))
+        if number == CLOCK:
+            return pipeline.kill("clock")
+        turn = self._dealt[number]
+        self._dealt[number] += 1
+        return f"case {number}: {self._cases[number].deal(pipeline, turn)}"
+
+    def end(self, pipeline: Pipeline) -> list[str]:
+        """What memory did, and what the onlooker at Redis saw."""
+        self._memory.end()
+        problems = self._cases[7].end(pipeline)
+        for name, (first, last) in sorted(thirds(self._path.read_text().splitlines()).items()):
+            line = f"{name}: {first // MIB} MiB in the first third, {last // MIB} MiB in the last"
+            print(line)
+            if last > FLAT * first:
+                problems.append(f"I8 {line}")
+        return problems
