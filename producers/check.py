@@ -100,7 +100,7 @@ async def _listen(
         lambda: acknowledged.update(
             dict.fromkeys(connection.acknowledged - acknowledged.keys(), watch.seconds)
         ),
-        time.monotonic,
+        clock.now_seconds,
     )
     connection = Connection(f"{slot.name}-{uuid4().hex[:12]}", slot, exchange.session(names, where), wiring)
 

@@ -43,14 +43,14 @@ BEAT_SECONDS = 1.0
 
 class Wiring(NamedTuple):
     """What a connection is connected to inside: ``observe`` is told of each record put, ``on_change`` when
-    something that a status shows has changed; ``monotonic`` gives seconds.
+    something that a status shows has changed; ``now_seconds`` gives the time by a clock that never steps.
     """
 
     publisher: Outlet
     rest: Rest
     observe: Observer
     on_change: Callable[[], None]
-    monotonic: Callable[[], float]
+    now_seconds: Callable[[], float]
 
 
 class Connection:
@@ -102,7 +102,7 @@ class Connection:
         """Send what the session sends first: the subscription of the whole slot. Once; needs `run` to run."""
         await self._running.wait()
         if self._started_at is None:
-            self._started_at = self._wiring.monotonic()
+            self._started_at = self._wiring.now_seconds()
             await self.obey(self._session.opened(self._started_at))
 
     async def run(self) -> str:
@@ -152,7 +152,7 @@ class Connection:
 
     async def resync(self, symbol: str, reason: str, age_seconds: float = 0.0) -> None:
         """Bring the book's snapshot anew."""
-        await self.obey(self._session.resync(symbol, reason, self._wiring.monotonic(), age_seconds))
+        await self.obey(self._session.resync(symbol, reason, self._wiring.now_seconds(), age_seconds))
 
     async def wait_acknowledged(self, symbol: str, channel: str) -> None:
         """Until the exchange has confirmed. ExchangeError exchange.refused, .disconnected or .unanswered."""
@@ -204,7 +204,7 @@ class Connection:
             self._sockets[number],
             self.stream,
             self._session,
-            self._wiring.monotonic,
+            self._wiring.now_seconds,
         )
         try:
             while True:
@@ -222,7 +222,7 @@ class Connection:
             self.stream.alive()
             if self._started_at is None:
                 continue
-            now = self._wiring.monotonic()
+            now = self._wiring.now_seconds()
             await self.obey(self._session.timer(now))
             if not self.acknowledged and now - self._started_at > ANSWER_SECONDS:
                 await self.close("the subscription was not confirmed")
@@ -254,7 +254,7 @@ class Connection:
         pairs = {(symbol, channel) for symbol in command.symbols for channel in command.channels}
         self.acknowledged |= pairs
         if self.subscribed_at is None:
-            self.subscribed_at = self._wiring.monotonic()
+            self.subscribed_at = self._wiring.now_seconds()
         self.stream.event("subscribed", symbols=command.symbols, channels=command.channels)
         self._answered()
 

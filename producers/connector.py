@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import time
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -40,9 +39,9 @@ class SlotConnector(ExchangeConnector):
         publisher: Publisher,
         rest: Rest,
         *,
-        monotonic: Callable[[], float] = time.monotonic,
+        now_seconds: Callable[[], float] | None = None,
     ) -> None:
-        """``monotonic`` gives the seconds that sessions are told."""
+        """``now_seconds`` gives the time that sessions are told; else the publisher's clock does."""
         self.slot = slot
         self.connections: list[Connection] = []
         self.breaker = CLOSED
@@ -51,7 +50,9 @@ class SlotConnector(ExchangeConnector):
         self._exchange = exchange
         self._endpoints = endpoints
         self._publisher = publisher
-        self._wiring = Wiring(publisher, rest, self._observe, self._changed, monotonic)
+        self._wiring = Wiring(
+            publisher, rest, self._observe, self._changed, now_seconds or publisher.clock.now_seconds
+        )
         self._callbacks: list[Callable[[RawRecord], Any]] = []
         self._opened = 0
         self._error: str | None = None

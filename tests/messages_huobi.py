@@ -16,7 +16,7 @@ def text(message):
 
 
 def packed(message):
-    return gzip.compress(text(message))
+    return gzip.compress(text(message), mtime=0)
 
 
 def update(follows, number, bids=(), asks=(), symbol="btcusdt"):

@@ -238,7 +238,7 @@ Command = Connect | Send | Fetch | Acknowledged | Refused | Farewell
 
 
 class Session(Protocol):
-    """The session half, for one connection. Times are seconds of the caller's monotonic clock."""
+    """The session half, for one connection. Times are seconds since 1970, of a clock that never steps (WallClock)."""
 
     def connect(self, answer: bytes | None = None) -> Connect | Ask:
         """Where to connect, or what to ask before: then called again with the ``answer``'s body.

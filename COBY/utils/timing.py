@@ -92,6 +92,10 @@ class WallClock:
         """Nanoseconds since 1970 UTC."""
         return self._monotonic_ns() + self._offset_ns
 
+    def now_seconds(self) -> float:
+        """Seconds since 1970 UTC."""
+        return self.now_ns() / 1e9
+
     def now_us(self) -> int:
         """Microseconds since 1970 UTC, cut off."""
         return self.now_ns() // 1_000

@@ -14,9 +14,8 @@ FEED, WS = 0, 1
 
 
 def packed(message):
-    return gzip.compress(
-        message if isinstance(message, bytes) else json.dumps(message, separators=(",", ":")).encode()
-    )
+    text = message if isinstance(message, bytes) else json.dumps(message, separators=(",", ":")).encode()
+    return gzip.compress(text, mtime=0)
 
 
 def asked(commands):
@@ -242,7 +241,7 @@ DATA = packed({"ch": book(), "ts": 1, "tick": {"seqNum": 2, "prevSeqNum": 1, "bi
     "frame",
     [DATA, DATA[:-5], b"", b"\xff", b"\x1f\x8b", b"\x1f\x8bx", packed(b"[1]"), packed(b"null"), packed(b"{"),
      packed(b'{"subbed":5}'), packed(b'{"rep":[]}'), packed(b'{"status":"ok"}'), packed({"unsubbed": book()}),
-     gzip.compress(b" " * 10_000_000), packed(b'{"err-msg":' + b"[" * 2000 + b"]" * 2000 + b"}")],
+     gzip.compress(b" " * 10_000_000, mtime=0), packed(b'{"err-msg":' + b"[" * 2000 + b"]" * 2000 + b"}")],
     ids=lambda frame: repr(frame[:40]),
 )  # fmt: skip
 def test_data_and_rubbish_lead_to_no_command(frame):
