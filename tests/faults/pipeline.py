@@ -52,11 +52,15 @@ class CannotRunError(Exception):
 
 @dataclass(frozen=True)
 class Load:
-    """What runs: frames a second over all exchanges, symbols, stream workers, further settings."""
+    """What runs: frames a second over all exchanges, symbols, stream workers, further settings.
+
+    ``patience_seconds``: waited for a recovery; every other wait is longer or shorter in proportion.
+    """
 
     rate: int = 300
     symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")
     workers: int = 1
+    patience_seconds: float = PATIENCE_SECONDS
     env: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -223,6 +227,7 @@ class Pipeline:
 
     def until(self, ask: Callable[[], Any], seconds: float, what: str) -> Any:
         """What ``ask`` returns as soon as it is true; FaultError after ``seconds``. Its errors count as not yet."""
+        seconds *= self.load.patience_seconds / PATIENCE_SECONDS
         end, answer, trouble = time.monotonic() + seconds, None, ""
         while time.monotonic() < end:
             try:
@@ -273,13 +278,13 @@ class Pipeline:
         return f"newest heatmap of {old[0]} in the database is old" if old else ""
 
     def recover(self) -> float:
-        """Seconds from the fault's end until nothing is wrong any more; FaultError after PATIENCE_SECONDS."""
+        """Seconds from the fault's end until nothing is wrong any more; FaultError after `Load.patience_seconds`."""
         began, last = self.fault_ended, ""
-        while time.monotonic() - began < PATIENCE_SECONDS:
+        while time.monotonic() - began < self.load.patience_seconds:
             if not (last := self.trouble()):
                 return time.monotonic() - began
             time.sleep(0.2)
-        raise FaultError(f"not recovered within {PATIENCE_SECONDS:g} s: {last}")
+        raise FaultError(f"not recovered within {self.load.patience_seconds:g} s: {last}")
 
     def watch_memory(self) -> None:
         """Remember the most that one of our programs held."""
