@@ -134,7 +134,9 @@ def lag(config: Config) -> int:
     try:
         return sum(row.lag for row in read_lag(_admin(servers, config), config.topic_prefix))
     except Exception:
-        _clients.pop(servers, None)  # after a broker's restart it may go on asking for what is no more (offsets.py)
+        _clients.pop(
+            servers, None
+        )  # after a broker's restart it may go on asking for what is no more (offsets.py)
         raise
 
 
