@@ -1,4 +1,4 @@
-"""`python -m deploy.local.supervisor_main`: supervisord, which a full disk under its own output does not end.
+"""Supervisord, which a full disk under its own output does not end.
 
 It reports what it can't write to a log on its standard error; where that is a file on the same full disk, the report
 itself raises, and supervisord ends with all its programs.
@@ -35,6 +35,7 @@ class Forgiving:
         return self._stream.fileno()
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """The program, with the arguments of supervisord."""
     sys.stderr = Forgiving(sys.stderr)  # type: ignore[assignment]  # what print and traceback use of it is there
     supervisord.main()
