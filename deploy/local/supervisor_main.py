@@ -37,5 +37,5 @@ class Forgiving:
 
 def run() -> None:
     """The program, with the arguments of supervisord."""
-    sys.stderr = Forgiving(sys.stderr)  # type: ignore[assignment]  # what print and traceback use of it is there
+    sys.stderr = Forgiving(sys.stderr)  # what print and traceback use of it is there
     supervisord.main()

@@ -294,7 +294,7 @@ class Pipeline:
 
     def rest(self) -> None:
         """Stop the market, let ticks and candles end, stop what writes raw records, wait until all is done."""
-        self.ask("/_sim/stop", post=True)
+        self.until(lambda: [self.ask("/_sim/stop", post=True)], 30, "the market stopped")
         time.sleep(5)  # a candle comes 2 s of stream time after its end: the clock has to go on
         for name in ("clock", *(f"producer-{exchange}" for exchange in EXCHANGES)):
             self.programs.stop(name)
