@@ -64,7 +64,7 @@ class Kafka(Server):
     name = "kafka"
     setting = "KAFKA_BOOTSTRAP_SERVERS"
     node = 1
-    java = ("-Xms256m", "-Xmx768m")
+    java: tuple[str, ...] = ("-Xms256m", "-Xmx768m")
 
     @property
     def bootstrap_servers(self) -> str:
