@@ -90,8 +90,15 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_thread_stop()
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        """As Faust's, but a commit that fails is tried again later: nothing depends on it, so nothing crashes."""
+        """As Faust's, but a commit that fails is tried again later: nothing depends on it, so nothing crashes.
+
+        None while the group rebalances: it would wait in the connection behind the request to join, come with a
+        generation that is over by then, and aiokafka would answer the refusal by joining anew, which is the next
+        rebalance, and so on without end.
+        """
         consumer, assigned = self._ensure_consumer(), self.assignment()
+        if _rebalances(consumer):
+            return False
         wanted = {
             ensure_aiokafka_TP(tp): aiokafka.structs.OffsetAndMetadata(offset, "")
             for tp, offset in offsets.items()
@@ -103,6 +110,14 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             log.warning("commit_failed", error=repr(error))
             return False
         return True
+
+
+def _rebalances(consumer: aiokafka.AIOKafkaConsumer) -> bool:
+    """Whether the consumer is about to join its group, or has not yet been told the outcome. No public way says so."""
+    coordinator, subscription = consumer._coordinator, consumer._subscription.subscription
+    if coordinator is None or subscription is None:
+        return True
+    return bool(coordinator._performed_join_prepare or coordinator.need_rejoin(subscription))
 
 
 class Consumer(driver.Consumer):

@@ -30,6 +30,7 @@ from deploy.local.programs import Program
 from deploy.local.supervisord import STOP_SECONDS, configuration
 
 ROOT = Path(__file__).resolve().parents[2]
+SUPERVISORD = "from deploy.local.supervisor_main import run; run()"
 SOCKET_PATH_MAX = 100  # the kernel's limit is 108 bytes, and supervisord adds a little to it while starting
 
 
@@ -108,7 +109,7 @@ class Programs:
         head = {"logfile": self._log, "pidfile": self.run / "supervisord.pid"}
         text = configuration(self.table.values(), socket=self.socket, logs=self.logs, directory=ROOT, **head)
         self.config.write_text(text)
-        command = [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(self.config)]
+        command = [sys.executable, "-c", SUPERVISORD, "-n", "-c", str(self.config)]
         tied = dies_with_parent(command, None if self.detached else signal.SIGTERM)
         output = self.logs / "supervisord.out"
         # LOG_FILE: their output is kept (and rotated) here; no second copy unless somebody asks for it.
@@ -117,7 +118,7 @@ class Programs:
         )
         self._wait_answer(output)
 
-    def _wait_answer(self, output: Path, seconds: float = 20.0) -> None:
+    def _wait_answer(self, output: Path, seconds: float = 60.0) -> None:
         end = time.monotonic() + seconds
         while True:
             try:

@@ -15,6 +15,7 @@ from deploy.local import fetch
 from deploy.local.errors import LocalError
 from deploy.local.stack import ROOT
 from tests.faults.cases import Case, all_cases
+from tests.faults.pipeline import PATIENCE_SECONDS
 from tests.faults.runner import Result, run_case
 from tests.faults.soak import Soak
 
@@ -58,6 +59,13 @@ def exit_code(results: list[Result]) -> int:
 @click.option("--rounds", type=click.IntRange(1), help="Else each case's own number.")
 @click.option("--rate", type=click.IntRange(3, 20_000), help="Frames a second; else each case's own figure.")
 @click.option(
+    "--patience",
+    type=click.FloatRange(30),
+    default=PATIENCE_SECONDS,
+    show_default=True,
+    help="Seconds to wait for a recovery, for a machine that others use too; more than 30 is told all the same.",
+)
+@click.option(
     "--folder", type=click.Path(path_type=Path), default=FOLDER, help="Data, logs and what is left to do."
 )
 @click.option("--soak", "minutes", type=click.IntRange(1), help="A random fault each minute, for so long.")
@@ -67,6 +75,7 @@ def main(
     seed: int | None,
     rounds: int | None,
     rate: int | None,
+    patience: float,
     folder: Path,
     minutes: int | None,
     is_list: bool,
@@ -91,9 +100,11 @@ def main(
     try:
         fetch.fetch()
         if minutes is not None:
-            results = [_run(Soak, folder, seed, minutes, rate)]
+            results = [_run(Soak, folder, seed, minutes, rate, patience)]
         else:
-            results = [_run(cases[number], folder, seed, rounds, rate) for number in numbers or cases]
+            results = [
+                _run(cases[number], folder, seed, rounds, rate, patience) for number in numbers or cases
+            ]
     except KeyboardInterrupt:
         click.echo(f"interrupted; goes on with the same command and SEED={seed}")
         sys.exit(2)
@@ -104,8 +115,11 @@ def main(
     sys.exit(exit_code(results))
 
 
-def _run(kind: type[Case], folder: Path, seed: int, rounds: int | None, rate: int | None) -> Result:
+def _run(
+    kind: type[Case], folder: Path, seed: int, rounds: int | None, rate: int | None, patience: float
+) -> Result:
     case = kind()
+    case.load = replace(case.load, patience_seconds=patience)
     if rate is not None:
         case.load = replace(case.load, rate=rate)
     click.echo(f"case {case.number}, seed {seed}: {case.title}")

@@ -52,11 +52,15 @@ class CannotRunError(Exception):
 
 @dataclass(frozen=True)
 class Load:
-    """What runs: frames a second over all exchanges, symbols, stream workers, further settings."""
+    """What runs: frames a second over all exchanges, symbols, stream workers, further settings.
+
+    ``patience_seconds``: waited for a recovery; every other wait is longer or shorter in proportion.
+    """
 
     rate: int = 300
     symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")
     workers: int = 1
+    patience_seconds: float = PATIENCE_SECONDS
     env: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -228,6 +232,7 @@ class Pipeline:
 
     def until(self, ask: Callable[[], Any], seconds: float, what: str) -> Any:
         """What ``ask`` returns as soon as it is true; FaultError after ``seconds``. Its errors count as not yet."""
+        seconds *= self.load.patience_seconds / PATIENCE_SECONDS
         end, answer, trouble = time.monotonic() + seconds, None, ""
         while time.monotonic() < end:
             try:
@@ -278,13 +283,13 @@ class Pipeline:
         return f"newest heatmap of {old[0]} in the database is old" if old else ""
 
     def recover(self) -> float:
-        """Seconds from the fault's end until nothing is wrong any more; FaultError after PATIENCE_SECONDS."""
+        """Seconds from the fault's end until nothing is wrong any more; FaultError after `Load.patience_seconds`."""
         began, last = self.fault_ended, ""
-        while time.monotonic() - began < PATIENCE_SECONDS:
+        while time.monotonic() - began < self.load.patience_seconds:
             if not (last := self.trouble()):
                 return time.monotonic() - began
             time.sleep(0.2)
-        raise FaultError(f"not recovered within {PATIENCE_SECONDS:g} s: {last}")
+        raise FaultError(f"not recovered within {self.load.patience_seconds:g} s: {last}")
 
     def watch_memory(self) -> None:
         """Remember the most that one of our programs held."""
@@ -294,7 +299,7 @@ class Pipeline:
 
     def rest(self) -> None:
         """Stop the market, let ticks and candles end, stop what writes raw records, wait until all is done."""
-        self.ask("/_sim/stop", post=True)
+        self.until(lambda: [self.ask("/_sim/stop", post=True)], 30, "the market stopped")
         time.sleep(5)  # a candle comes 2 s of stream time after its end: the clock has to go on
         for name in ("clock", *(f"producer-{exchange}" for exchange in EXCHANGES)):
             self.programs.stop(name)

@@ -91,7 +91,10 @@ def run_case(case: Case, folder: Path, *, seed: int, rounds: int, tell: Tell) ->
     except Exception as error:
         traceback.print_exc()
         tell(f"case {case.number} seed {seed}: FAIL {error!r}")
-        return Result(case.number, case.title, 0, seed, [f"{type(error).__name__}: {error}"], [])
+        wanted, left = Progress(case.number, seed, rounds, case.load.rate), Progress.load(folder)
+        left = left if left is not None and left.continues(wanted) else wanted
+        problems = [*left.problems, f"{type(error).__name__}: {error}"]
+        return Result(case.number, case.title, left.done, seed, problems, left.seconds, left.not_run)
 
 
 def _run_case(case: Case, folder: Path, *, seed: int, rounds: int, tell: Tell) -> Result:
@@ -141,6 +144,7 @@ def _rounds(case: Case, pipeline: Pipeline, progress: Progress, folder: Path, te
             progress.problems.append(f"round {number}: {error!r}")
             tell(f"case {case.number} round {number}/{progress.rounds}: FAIL {error}")
             progress.done = number
+            progress.save(folder)
             return  # the pipeline is in no state for another fault
         if seconds > RECOVERY_SECONDS:
             progress.problems.append(f"I8 round {number}: recovered after {seconds:.1f} s")

@@ -43,7 +43,7 @@ class Skew:
         )
         if done.returncode:
             self.missing = f"{SOURCE.name} can't be compiled: {done.stderr.strip()[-300:]}"
-        self._preload = f"{shim} {found[0]}"
+        self._preload = f"{shim}:{found[0]}"
 
     def env(self, name: str) -> dict[str, str]:
         """What a process of this name has to be started with; its clock is right at first."""

@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from COBY.config import load_config
@@ -117,7 +117,14 @@ class Bench:
         # Only asks, never joins. A broker just started has no group coordinator, and an AdminClient that asks for
         # groups then waits in vain and crashes the process when it is freed (librdkafka); a consumer waits rightly.
         self.reader = Consumer({"bootstrap.servers": self.servers, "group.id": f"{prefix}-streams"})
-        self.committed()
+        until(self._answers, 30)
+
+    def _answers(self):
+        """The first coordinator that is named may not be one yet."""
+        try:
+            return self.committed() is not None
+        except KafkaException:
+            return False
 
     def write(self, partition, values, topic=None, timestamps=None):
         for at, value in enumerate(values):
