@@ -379,6 +379,8 @@ class Gateio:
             pairs = _listed.decode(body)
         except UNREADABLE as error:
             raise ValueError(str(error)) from error
+        if not pairs:
+            raise ValueError("an empty list of pairs")
         return {f"{one.base}{one.quote}": one.id for one in pairs if one.trade_status == "tradable"}
 
     def session(self, symbols: Mapping[str, str], endpoints: Endpoints) -> Session:

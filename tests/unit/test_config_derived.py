@@ -93,7 +93,8 @@ def test_librdkafka_takes_the_client_settings():
 
 
 SHAPING = (
-    '{"bucket_sizes":{"BTCUSDT":1000000000,"ETHUSDT":100000000},"exchanges":["binance","kraken","okx"],"heatmap_depth":50,'
+    '{"bucket_sizes":{"BTCUSDT":1000000000,"ETHUSDT":100000000},"exchanges":["binance","bitfinex",'
+    '"bybit","coinbase","gateio","huobi","kraken","kucoin","mexc","okx"],"heatmap_depth":50,'
     '"symbols":["BTCUSDT","ETHUSDT"],"update_frequency_us":500000}'
 )
 

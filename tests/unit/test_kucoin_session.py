@@ -65,11 +65,11 @@ def test_the_answer_says_where_to_connect_and_each_connection_has_an_id_of_its_o
 
 
 def test_a_setting_that_leads_elsewhere_means_it():
-    one = EXCHANGE.session(SYMBOLS, Endpoints("ws://proxy:1/kucoin", "http://proxy:1/kucoin"))
-    assert one.connect() == Ask("http://proxy:1/kucoin/api/v1/bullet-public", "POST")
+    one = EXCHANGE.session(SYMBOLS, Endpoints("ws://elsewhere:1/kucoin", "http://elsewhere:1/kucoin"))
+    assert one.connect() == Ask("http://elsewhere:1/kucoin/api/v1/bullet-public", "POST")
     (connect,) = [one.connect(bullet("t"))]
     assert isinstance(connect, Connect)
-    assert connect.url.startswith("ws://proxy:1/kucoin/?token=t&connectId=")
+    assert connect.url.startswith("ws://elsewhere:1/kucoin/?token=t&connectId=")
 
 
 @pytest.mark.parametrize(
