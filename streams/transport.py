@@ -23,6 +23,7 @@ from COBY.runtime.memory import memory
 from COBY.utils.logging import get_logger
 from streams.assignor import ModuloAssignor
 from streams.chunks import Chunk, Ledger, Queue
+from streams.group import give_up_place, rebalances
 
 FETCH_WAIT_MS = 100
 """How long a broker may hold a fetch for which it has nothing: a partition drained meanwhile waits as long."""
@@ -81,12 +82,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         )
 
     async def on_thread_stop(self) -> None:
-        """As Faust's, but a worker asked to stop leaves its group at once also if it has a name there.
-
-        aiokafka keeps the place of a named member for its return; one killed has it kept, one removed has not.
-        """
-        if self._consumer is not None and self._consumer._coordinator is not None:  # no public way
-            self._consumer._coordinator._group_instance_id = None
+        """As Faust's, but a worker asked to stop leaves its group at once."""
+        if self._consumer is not None:
+            give_up_place(self._consumer)
         await super().on_thread_stop()
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
@@ -97,7 +95,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         rebalance, and so on without end.
         """
         consumer, assigned = self._ensure_consumer(), self.assignment()
-        if _rebalances(consumer):
+        if rebalances(consumer):
             return False
         wanted = {
             ensure_aiokafka_TP(tp): aiokafka.structs.OffsetAndMetadata(offset, "")
@@ -110,14 +108,6 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             log.warning("commit_failed", error=repr(error))
             return False
         return True
-
-
-def _rebalances(consumer: aiokafka.AIOKafkaConsumer) -> bool:
-    """Whether the consumer is about to join its group, or has not yet been told the outcome. No public way says so."""
-    coordinator, subscription = consumer._coordinator, consumer._subscription.subscription
-    if coordinator is None or subscription is None:
-        return True
-    return bool(coordinator._performed_join_prepare or coordinator.need_rejoin(subscription))
 
 
 class Consumer(driver.Consumer):

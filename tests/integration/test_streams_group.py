@@ -141,13 +141,16 @@ def test_a_group_under_load_is_at_rest_again_after_a_worker_has_come_and_gone(be
         return found.result(20).state
 
     writer = threading.Thread(target=write)
-    with bench.worker(), bench.worker():
+    with bench.worker(KAFKA_GROUP_INSTANCE_ID="a"), bench.worker(KAFKA_GROUP_INSTANCE_ID="b"):
         settled(bench, 2)
         writer.start()
         try:
-            for _ in range(3):
-                with bench.worker() as third:
+            for _ in range(2):
+                with bench.worker(KAFKA_GROUP_INSTANCE_ID="c") as third:
                     settled(bench, 3)
+                    third.kill()
+                with bench.worker(KAFKA_GROUP_INSTANCE_ID="c") as third:
+                    time.sleep(3)
                     third.send_signal(signal.SIGTERM)
                     assert end_of(third) == 0
                 settled(bench, 2)
@@ -159,3 +162,6 @@ def test_a_group_under_load_is_at_rest_again_after_a_worker_has_come_and_gone(be
             ended.set()
             writer.join()
     assert set(looks) == {ConsumerGroupState.STABLE}
+    logs = [log.read_text() for log in bench.folder.glob("worker-*.log")]
+    assert len(logs) == 6
+    assert not any("IllegalGenerationError" in log for log in logs)
