@@ -7,10 +7,10 @@ import aiokafka
 
 def rebalances(consumer: aiokafka.AIOKafkaConsumer) -> bool:
     """Whether the consumer is about to join its group, or has not yet been told the outcome."""
-    coordinator, subscription = consumer._coordinator, consumer._subscription.subscription  # noqa: SLF001
+    coordinator, subscription = consumer._coordinator, consumer._subscription.subscription
     if coordinator is None or subscription is None:
         return True
-    return bool(coordinator._performed_join_prepare or coordinator.need_rejoin(subscription))  # noqa: SLF001
+    return bool(coordinator._performed_join_prepare or coordinator.need_rejoin(subscription))
 
 
 def give_up_place(consumer: aiokafka.AIOKafkaConsumer) -> None:
@@ -18,5 +18,5 @@ def give_up_place(consumer: aiokafka.AIOKafkaConsumer) -> None:
 
     aiokafka keeps the place of a named member for its return; one killed has it kept, one asked to stop has not.
     """
-    if consumer._coordinator is not None:  # noqa: SLF001
-        consumer._coordinator._group_instance_id = None  # noqa: SLF001
+    if consumer._coordinator is not None:
+        consumer._coordinator._group_instance_id = None
