@@ -1,12 +1,10 @@
 """Several workers: who reads what, and what happens when one is killed."""
 
 import signal
-import threading
 import time
 from collections import defaultdict
 
 import pytest
-from confluent_kafka import ConsumerGroupState
 
 from tests.integration.test_streams_echo import bench, end_of, expected, places, until
 
@@ -125,43 +123,3 @@ def test_workers_of_one_stage_share_only_its_topics(bench):
             {(bench.book, number) for number in range(12)},
         ]
         until(lambda: sorted(members(bench).values(), key=len) == wanted)
-
-
-def test_a_group_under_load_is_at_rest_again_after_a_worker_has_come_and_gone(bench):
-    """A commit on its way while the group rebalances once made the next rebalance, every two seconds, for ever."""
-    ended = threading.Event()
-
-    def write():
-        while not ended.wait(0.05):
-            for part in range(4):
-                bench.write(part, [b"x"] * 20)
-
-    def state():
-        (found,) = bench.admin.describe_consumer_groups([f"{bench.prefix}-streams"]).values()
-        return found.result(20).state
-
-    writer = threading.Thread(target=write)
-    with bench.worker(KAFKA_GROUP_INSTANCE_ID="a"), bench.worker(KAFKA_GROUP_INSTANCE_ID="b"):
-        settled(bench, 2)
-        writer.start()
-        try:
-            for _ in range(2):
-                with bench.worker(KAFKA_GROUP_INSTANCE_ID="c") as third:
-                    settled(bench, 3)
-                    third.kill()
-                with bench.worker(KAFKA_GROUP_INSTANCE_ID="c") as third:
-                    time.sleep(3)
-                    third.send_signal(signal.SIGTERM)
-                    assert end_of(third) == 0
-                settled(bench, 2)
-            looks = []
-            for _ in range(60):
-                looks.append(state())
-                time.sleep(0.1)
-        finally:
-            ended.set()
-            writer.join()
-    assert set(looks) == {ConsumerGroupState.STABLE}
-    logs = [log.read_text() for log in bench.folder.glob("worker-*.log")]
-    assert len(logs) == 6
-    assert not any("IllegalGenerationError" in log for log in logs)
