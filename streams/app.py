@@ -90,6 +90,8 @@ def make_app(cfg: Config, worker: Worker, topics: list[str]) -> App:
         # A dead worker is replaced after ten seconds; tasks take milliseconds, so a slow one is not taken for dead.
         broker_session_timeout=10.0,
         broker_heartbeat_interval=2.0,
+        # A rebalance waits so long for a member that vanished in the midst of it; to join again takes two or three.
+        broker_rebalance_timeout=15.0,
         consumer_auto_offset_reset="earliest",
         # aiokafka fetches a partition anew only when it has handed on all it has: a megabyte (the default) is some
         # 1,500 frames, and the worker would wait for each. Larger records come all the same, one by one.
