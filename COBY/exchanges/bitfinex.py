@@ -86,7 +86,7 @@ class Message(msgspec.Struct):
 
     event: object = None
     channel: object = None
-    chanId: int = -1  # noqa: N815 - the exchange's own name
+    chanId: Annotated[int, msgspec.Meta(ge=-1, le=2**62)] = -1  # noqa: N815 - the exchange's own name
     symbol: object = None
     subId: object = None  # noqa: N815
     prec: object = "P0"
@@ -109,6 +109,7 @@ class Channel(NamedTuple):
     depth: int
 
 
+Flags = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 _frame = msgspec.json.Decoder(Annotated[list[Raw], msgspec.Meta(min_length=2)])
 _message = msgspec.json.Decoder(Message)
 _word = msgspec.json.Decoder(str)
@@ -160,7 +161,7 @@ class BitfinexDecoder(ChainedDecoder[SocketChain]):
         if message.event == "unsubscribed":
             return self._dropped(message.chanId, "unsubscribed")
         if message.event == "conf" and message.status == "OK" and message.flags != self._flags:
-            self._flags, self._last = msgspec.convert(message.flags, int), None
+            self._flags, self._last = msgspec.convert(message.flags, Flags), None
             return self._unusable()
         if message.event == "info" and message.code is not None:
             paused = sorted(self._chains) if message.code == PAUSE else []
