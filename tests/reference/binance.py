@@ -1,40 +1,15 @@
 """Binance: what a frame says, and one connection's book of one symbol (EXCHANGES.md §1)."""
 
 import json
-from collections import deque
-from dataclasses import dataclass
-from decimal import Decimal
 from itertools import pairwise
 from urllib.parse import parse_qs, urlsplit
 
 from tests.reference.decimals import not_negative, positive
-from tests.reference.exchange import UNREADABLE, AnyBook, Levels, NotListed, Trade, whole
+from tests.reference.exchange import UNREADABLE, Levels, NotListed, Trade, whole
+from tests.reference.rest_book import Depth, RestBook, Snapshot
 
-BUFFERED_UPDATES = 10_000
 LIMITED_FROM_LEVELS = 1000
 INVALID_SYMBOL = -1121
-
-
-@dataclass(frozen=True)
-class Depth:
-    """Changes of a book: update ids first … last (U … u)."""
-
-    symbol: str
-    first: int
-    last: int
-    bids: Levels
-    asks: Levels
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A REST body: the book at update id `last`; `limit` is what its address asked for."""
-
-    symbol: str
-    last: int
-    bids: Levels
-    asks: Levels
-    limit: int | None
 
 
 def exchange_symbol(symbol: str) -> str:
@@ -78,7 +53,7 @@ def read_body(message: dict, record: dict, symbols: dict[str, str]) -> list:
         return []
     if message.get("code") == INVALID_SYMBOL:
         return [NotListed(symbol)]
-    limit = int(query["limit"][0]) if "limit" in query else None
+    limit = int(query["limit"][0]) if "limit" in query else LIMITED_FROM_LEVELS
     bids, asks = read_levels(message["bids"]), read_levels(message["asks"])
     return [Snapshot(symbol, whole(message["lastUpdateId"]), bids, asks, limit)]
 
@@ -93,59 +68,11 @@ def time_us(value: int) -> int:
     return value if value >= 10**14 else value * 1000
 
 
-class Book(AnyBook):
+class Book(RestBook):
     """A book proven by the chain of update ids, begun by a REST snapshot."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.covered_low: Decimal | None = None
-        self.covered_high: Decimal | None = None
-        self.updates: deque[Depth] = deque(maxlen=BUFFERED_UPDATES)
-
-    def take(self, item: object) -> None:
-        """One update, snapshot or refusal."""
-        if isinstance(item, Depth):
-            self.update(item)
-        elif isinstance(item, Snapshot):
-            self.restart(item)
-        else:
-            super().take(item)
-
-    def update(self, depth: Depth) -> None:
-        """Apply an update if it continues the book; it is kept in any case, for a snapshot still to come."""
-        self.updates.append(depth)
-        if not self.takes_updates or depth.last <= self.last:
-            return
-        if depth.first > self.last + 1:  # one that overlaps repeats absolute sizes: it continues the book
-            self.reason = "sequence_gap"
-            return
-        self.apply(depth)
-        self.reason = None
-
-    def apply(self, depth: Depth) -> None:
-        """The book after this update."""
-        self.change(depth.bids, depth.asks)
-        self.last = depth.last
-
-    def restart(self, snapshot: Snapshot) -> None:
-        """Take a snapshot if it can be joined to the updates kept, else leave the book as it is (another will come).
-
-        Choice: `lastUpdateId` = first buffered U - 1 joins (the rule U <= lastUpdateId + 1 <= u holds).
-        """
-        later = [depth for depth in self.updates if depth.last > snapshot.last]
-        if later and later[0].first > snapshot.last + 1:
-            return
-        if any(after.first != before.last + 1 for before, after in pairwise(later)):
-            return
-        self.replace(snapshot.bids, snapshot.asks)
-        self.covered_low = min(dict(snapshot.bids)) if is_limited(snapshot.bids, snapshot.limit) else None
-        self.covered_high = max(dict(snapshot.asks)) if is_limited(snapshot.asks, snapshot.limit) else None
-        self.last = snapshot.last
-        self.reason = None
-        for depth in later:
-            self.apply(depth)
-
-
-def is_limited(levels: Levels, limit: int | None) -> bool:
-    """Whether the exchange cut this side of a snapshot: it is as long as was asked for (unknown: 1,000)."""
-    return len(levels) >= (LIMITED_FROM_LEVELS if limit is None else limit)
+    def joins(self, last: int, later: list[Depth]) -> bool:
+        """Choice: `lastUpdateId` = first buffered U - 1 joins (the rule U <= lastUpdateId + 1 <= u holds)."""
+        if later and later[0].first > last + 1:
+            return False
+        return all(after.first == before.last + 1 for before, after in pairwise(later))

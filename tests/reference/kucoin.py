@@ -2,15 +2,14 @@
 
 import json
 import re
-from collections import deque
 from dataclasses import dataclass
 from decimal import Decimal
 from urllib.parse import parse_qs, urlsplit
 
 from tests.reference.decimals import not_negative, positive
-from tests.reference.exchange import UNREADABLE, AnyBook, Levels, NotListed, Trade, pair_of, taker_side, whole
+from tests.reference.exchange import UNREADABLE, NotListed, Trade, pair_of, taker_side, whole
+from tests.reference.rest_book import RestBook, Snapshot
 
-BUFFERED_UPDATES = 10_000
 LEVELS_UNKNOWN = 100
 DONE, UNKNOWN_SYMBOL = "200000", "900001"
 
@@ -33,17 +32,6 @@ class Update:
     first: int
     last: int
     changes: tuple[Change, ...]
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A REST body: the book at number `last`, at most `limit` levels a side (None: all)."""
-
-    symbol: str
-    last: int
-    bids: Levels
-    asks: Levels
-    limit: int | None
 
 
 def exchange_symbol(symbol: str) -> str:
@@ -109,34 +97,10 @@ def read_body(message: dict, record: dict, symbols: dict[str, str]) -> list:
     return [Snapshot(symbol, int(data["sequence"]), *sides, limit)]
 
 
-class Book(AnyBook):
+class Book(RestBook):
     """A book proven by numbers without a gap, begun by a REST snapshot that may fall amid a message."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.covered_low: Decimal | None = None
-        self.covered_high: Decimal | None = None
-        self.updates: deque[Update] = deque(maxlen=BUFFERED_UPDATES)
-
-    def take(self, item: object) -> None:
-        """One message, snapshot or refusal."""
-        if isinstance(item, Update):
-            self.update(item)
-        elif isinstance(item, Snapshot):
-            self.restart(item)
-        else:
-            super().take(item)
-
-    def update(self, update: Update) -> None:
-        """Apply a message if it continues the book; it is kept in any case, for a snapshot still to come."""
-        self.updates.append(update)
-        if not self.takes_updates or update.last <= self.last:
-            return
-        if update.first > self.last + 1:
-            self.reason = "sequence_gap"
-            return
-        self.apply(update)
-        self.reason = None
+    update_type = Update
 
     def apply(self, update: Update) -> None:
         """The book after this message: only changes beyond the book's number count."""
@@ -147,23 +111,9 @@ class Book(AnyBook):
         )
         self.last = update.last
 
-    def restart(self, snapshot: Snapshot) -> None:
-        """Take a snapshot if it can be joined to the messages kept, else leave the book as it is (another comes)."""
-        later = [update for update in self.updates if update.last > snapshot.last]
-        reached = snapshot.last
+    def joins(self, last: int, later: list[Update]) -> bool:
         for update in later:
-            if update.first > reached + 1:
-                return
-            reached = max(reached, update.last)
-        self.replace(snapshot.bids, snapshot.asks)
-        self.covered_low = min(dict(snapshot.bids)) if is_limited(snapshot.bids, snapshot.limit) else None
-        self.covered_high = max(dict(snapshot.asks)) if is_limited(snapshot.asks, snapshot.limit) else None
-        self.last = snapshot.last
-        self.reason = None
-        for update in later:
-            self.apply(update)
-
-
-def is_limited(levels: Levels, limit: int | None) -> bool:
-    """Whether the exchange cut this side of a snapshot: it is as long as was asked for."""
-    return limit is not None and len(levels) >= limit
+            if update.first > last + 1:
+                return False
+            last = max(last, update.last)
+        return True

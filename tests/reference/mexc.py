@@ -5,16 +5,13 @@ groups of seven bits, of 2 a length and bytes, of 1 and 5 eight and four bytes.
 """
 
 import json
-from collections import deque
-from dataclasses import dataclass
-from decimal import Decimal
 from itertools import pairwise
 from urllib.parse import parse_qs, urlsplit
 
 from tests.reference.decimals import not_negative, positive
-from tests.reference.exchange import UNREADABLE, AnyBook, Levels, NotListed, Trade, whole
+from tests.reference.exchange import UNREADABLE, Levels, NotListed, Trade, whole
+from tests.reference.rest_book import Depth, RestBook, Snapshot
 
-BUFFERED_UPDATES = 10_000
 LIMIT_UNKNOWN = 5000
 INVALID_SYMBOL = -1121
 DEPTH, DEALS = "spot@public.aggre.depth.v3.api.pb@", "spot@public.aggre.deals.v3.api.pb@"
@@ -22,28 +19,6 @@ TAKER = {1: "buy", 2: "sell"}
 
 Fields = dict[int, list]
 """Field number -> its values in order: numbers, or bytes."""
-
-
-@dataclass(frozen=True)
-class Depth:
-    """Changes of a book: versions first … last."""
-
-    symbol: str
-    first: int
-    last: int
-    bids: Levels
-    asks: Levels
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A REST body: the book at version `last`; `limit` is what its address asked for."""
-
-    symbol: str
-    last: int
-    bids: Levels
-    asks: Levels
-    limit: int
 
 
 def exchange_symbol(symbol: str) -> str:
@@ -164,51 +139,10 @@ def version(value: str) -> int:
     return int(value)
 
 
-class Book(AnyBook):
+class Book(RestBook):
     """A book proven by the chain of versions, begun by a REST snapshot."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.covered_low: Decimal | None = None
-        self.covered_high: Decimal | None = None
-        self.updates: deque[Depth] = deque(maxlen=BUFFERED_UPDATES)
-
-    def take(self, item: object) -> None:
-        """One update, snapshot or refusal."""
-        if isinstance(item, Depth):
-            self.update(item)
-        elif isinstance(item, Snapshot):
-            self.restart(item)
-        else:
-            super().take(item)
-
-    def update(self, depth: Depth) -> None:
-        """Apply an update if it continues the book; it is kept in any case, for a snapshot still to come."""
-        self.updates.append(depth)
-        if not self.takes_updates or depth.last <= self.last:
-            return
-        if depth.first > self.last + 1:
-            self.reason = "sequence_gap"
-            return
-        self.apply(depth)
-        self.reason = None
-
-    def apply(self, depth: Depth) -> None:
-        """The book after this update."""
-        self.change(depth.bids, depth.asks)
-        self.last = depth.last
-
-    def restart(self, snapshot: Snapshot) -> None:
-        """Take a snapshot if it can be joined to the updates kept, else leave the book as it is (another will come)."""
-        later = [depth for depth in self.updates if depth.last > snapshot.last]
-        if later and later[0].first > snapshot.last + 1:
-            return
-        if any(after.first > before.last + 1 for before, after in pairwise(later)):
-            return
-        self.replace(snapshot.bids, snapshot.asks)
-        self.covered_low = min(dict(snapshot.bids)) if len(snapshot.bids) >= snapshot.limit else None
-        self.covered_high = max(dict(snapshot.asks)) if len(snapshot.asks) >= snapshot.limit else None
-        self.last = snapshot.last
-        self.reason = None
-        for depth in later:
-            self.apply(depth)
+    def joins(self, last: int, later: list[Depth]) -> bool:
+        if later and later[0].first > last + 1:
+            return False
+        return all(after.first <= before.last + 1 for before, after in pairwise(later))
