@@ -190,6 +190,9 @@ Chain = TypeVar("Chain", RestChain, SocketChain)
 class ChainedDecoder(Generic[Chain]):
     """What the decoders share: a chain for each book of the connection, and the symbols by their two names."""
 
+    separator = ""
+    """What stands between base and quote in the exchange's names, if anything."""
+
     def __init__(self, symbols: Mapping[str, str], chain: type[Chain]) -> None:
         """``symbols`` maps exchange symbol -> symbol; empty: any symbol."""
         self._symbols = symbols
@@ -221,6 +224,14 @@ class ChainedDecoder(Generic[Chain]):
         named = sorted(self._chains) if symbols is None else symbols
         met = [self._chains[symbol] for symbol in named if symbol in self._chains]
         return [event for chain in met for event in chain.lost("an unusable frame")]
+
+    def _name(self, exchange_symbol: str) -> str | None:
+        """Our symbol; None for one that is none of the connection's."""
+        return (
+            self._symbols.get(exchange_symbol)
+            if self._symbols
+            else exchange_symbol.replace(self.separator, "")
+        )
 
     def _chain(self, symbol: str) -> Chain:
         if symbol not in self._chains:

@@ -128,9 +128,6 @@ class BinanceDecoder(ChainedDecoder[RestChain]):
         name = self._name(stream[1].decode().upper())
         return [] if name is None else self._unusable([name])
 
-    def _name(self, exchange_symbol: str) -> str | None:
-        return self._symbols.get(exchange_symbol) if self._symbols else exchange_symbol
-
     def _depth(self, data: Depth) -> list[AnyEvent]:
         symbol = self._name(data.s)
         if symbol is None:

@@ -163,9 +163,6 @@ class BybitDecoder(ChainedDecoder[SocketChain]):
         depths = msgspec.convert(saved["depths"], dict[str, int])
         self._depths = {symbol: depth for symbol, depth in depths.items() if symbol in self._chains}
 
-    def _name(self, name: str) -> str | None:
-        return self._symbols.get(name) if self._symbols else name
-
     def _book(self, message: Book) -> list[AnyEvent]:
         topic = _BOOK_TOPIC.fullmatch(message.topic)
         if topic is None or int(topic[1]) > DEPTH:

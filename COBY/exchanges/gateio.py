@@ -137,6 +137,8 @@ _MILLISECONDS = re.compile(r"([0-9]{1,17})(?:\.([0-9]{1,30}))?", re.ASCII)
 class GateioDecoder(ChainedDecoder[SocketChain]):
     """Frames of one connection -> events."""
 
+    separator = "_"
+
     def __init__(self, symbols: Mapping[str, str]) -> None:
         """``symbols`` maps exchange symbol -> symbol; empty: any symbol, under its canonical name."""
         super().__init__(symbols, SocketChain)
@@ -160,9 +162,6 @@ class GateioDecoder(ChainedDecoder[SocketChain]):
         super().load(saved["chains"])
         depths = msgspec.convert(saved["depths"], dict[str, int])
         self._depths = {symbol: depth for symbol, depth in depths.items() if symbol in self._chains}
-
-    def _name(self, pair: str) -> str | None:
-        return self._symbols.get(pair) if self._symbols else pair.replace("_", "")
 
     def _read(self, message: Message, frame: bytes) -> list[AnyEvent]:
         if message.channel is None and message.method is None and message.result:

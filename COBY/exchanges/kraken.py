@@ -155,6 +155,8 @@ _heads = {f'{{"channel":"{channel}",'.encode(): channel for channel in READ}
 class KrakenDecoder(ChainedDecoder[SocketChain]):
     """Frames of one connection -> events."""
 
+    separator = "/"
+
     def __init__(self, symbols: Mapping[str, str]) -> None:
         """``symbols`` maps exchange symbol -> symbol; empty: any symbol, under its canonical name."""
         super().__init__(symbols, SocketChain)
@@ -177,9 +179,6 @@ class KrakenDecoder(ChainedDecoder[SocketChain]):
         saved = msgspec.convert(state, dict[str, dict[str, Any]])
         super().load(saved["chains"])
         self._precisions = msgspec.convert(saved["precisions"], dict[str, Precision])
-
-    def _name(self, pair: str) -> str | None:
-        return self._symbols.get(pair) if self._symbols else pair.replace("/", "")
 
     def _precision(self, symbol: str) -> Precision:
         return self._precisions.setdefault(symbol, Precision())

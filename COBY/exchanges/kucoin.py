@@ -182,6 +182,8 @@ def _take(chain: RestChain, whole: Delta, changes: list[Change]) -> list[AnyEven
 class KucoinDecoder(ChainedDecoder[RestChain]):
     """Frames of one connection -> events."""
 
+    separator = "-"
+
     def __init__(self, symbols: Mapping[str, str]) -> None:
         """``symbols`` maps exchange symbol -> symbol; empty: any symbol, under its canonical name."""
         super().__init__(symbols, RestChain)
@@ -198,9 +200,6 @@ class KucoinDecoder(ChainedDecoder[RestChain]):
             return []
         except (*UNREADABLE, ValueError) as error:
             return [Rejected.of(error), *self._missing(frame)]
-
-    def _name(self, exchange_symbol: str) -> str | None:
-        return self._symbols.get(exchange_symbol) if self._symbols else exchange_symbol.replace("-", "")
 
     def _missing(self, frame: bytes) -> list[AnyEvent]:
         """Lost, of the books that an unreadable frame may have been an update of."""

@@ -114,9 +114,6 @@ class MexcDecoder(ChainedDecoder[RestChain]):
         except (*UNREADABLE, ValueError) as error:
             return [Rejected.of(error), *self._missing(frame)]
 
-    def _name(self, exchange_symbol: str) -> str | None:
-        return self._symbols.get(exchange_symbol) if self._symbols else exchange_symbol
-
     def _missing(self, frame: bytes) -> list[AnyEvent]:
         """Lost, of the books that an unreadable frame may have been an update of. Any other is missed by the next."""
         if (topic := _TOPIC.search(frame)) is None:

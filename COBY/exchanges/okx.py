@@ -121,6 +121,8 @@ _other = msgspec.json.Decoder(Other)
 class OkxDecoder(ChainedDecoder[SocketChain]):
     """Frames of one connection -> events."""
 
+    separator = "-"
+
     def __init__(self, symbols: Mapping[str, str]) -> None:
         """``symbols`` maps exchange symbol -> symbol; empty: any symbol, under its canonical name."""
         super().__init__(symbols, SocketChain)
@@ -136,9 +138,6 @@ class OkxDecoder(ChainedDecoder[SocketChain]):
             return self._other_frame(frame)
         except (*UNREADABLE, ValueError) as error:
             return [Rejected.of(error), *self._missing(frame)]
-
-    def _name(self, instrument: str) -> str | None:
-        return self._symbols.get(instrument) if self._symbols else instrument.replace("-", "")
 
     def _book_frame(self, message: Books) -> list[AnyEvent]:
         symbol = self._name(message.arg.instId)
