@@ -2,9 +2,9 @@
 
 import json
 
-from COBY.exchanges.base import Rejected
 from COBY.exchanges.bitfinex import EXCHANGE
 from COBY.processing import ConnectionProcessor, one_bucket
+from tests.decoded import codes
 
 SYMBOLS = {"tBTCUST": "BTCUSDT", "tETHUST": "ETHUSDT"}
 BTC, ETH, BTC_TRADES = 17, 18, 19
@@ -53,10 +53,6 @@ def live(**more):
     line.subscribed(BTC_TRADES, "trades")
     assert line.reasons == [None, None]
     return line
-
-
-def codes(events):
-    return [event.code if isinstance(event, Rejected) else type(event).__name__ for event in events]
 
 
 def signed_crc(string):

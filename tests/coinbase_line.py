@@ -2,9 +2,9 @@
 
 import json
 
-from COBY.exchanges.base import Rejected
 from COBY.exchanges.coinbase import EXCHANGE
 from COBY.processing import ConnectionProcessor, one_bucket
+from tests.decoded import codes
 
 SYMBOLS = {"BTC-USDT": "BTCUSDT", "ETH-USDT": "ETHUSDT"}
 TIME, TIME_US = "2026-09-21T14:13:21.000002Z", 1_790_000_001_000_002
@@ -68,10 +68,6 @@ class Line:
         book = self.one.book(symbol)
         book.flush()
         return book.bids.texts, book.asks.texts
-
-
-def codes(events):
-    return [event.code if isinstance(event, Rejected) else type(event).__name__ for event in events]
 
 
 def live(*products):

@@ -1,18 +1,13 @@
 """Messages of HTX as made by hand, and a connection that takes them: for the tests of its decoding half."""
 
 import gzip
-import json
 
-from COBY.exchanges.base import Rejected
 from COBY.exchanges.huobi import EXCHANGE
 from COBY.processing import ConnectionProcessor, one_bucket
+from tests.decoded import codes, text
 
 SYMBOLS = {"btcusdt": "BTCUSDT", "ethusdt": "ETHUSDT"}
 MS = 1_700_000_000_123
-
-
-def text(message):
-    return message if isinstance(message, bytes) else json.dumps(message, separators=(",", ":")).encode()
 
 
 def packed(message):
@@ -57,11 +52,3 @@ def live_too(one, last, symbol="btcusdt"):
     """Another book of the connection comes up, its last update and the snapshot at ``last``."""
     assert take(one, update(last - 1, last, symbol=symbol)) == []
     assert codes(take(one, reply(last, symbol=symbol))) == ["Snapshot"]
-
-
-def codes(events):
-    return [event.code if isinstance(event, Rejected) else type(event).__name__ for event in events]
-
-
-def reason(one):
-    return one.book("BTCUSDT").reason

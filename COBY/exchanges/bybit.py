@@ -12,11 +12,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
-from COBY.continuity import ChainedDecoder, SocketChain
+from COBY.depths import DeepestDecoder
 from COBY.exchanges.base import (
     UNREADABLE,
     Acknowledged,
@@ -134,13 +134,8 @@ _TRADE_TOPIC = re.compile(r"publicTrade\.([^.]+)")
 _ANY_TOPIC = re.compile(rb'"topic"\s*:\s*"([^"]*)"')
 
 
-class BybitDecoder(ChainedDecoder[SocketChain]):
+class BybitDecoder(DeepestDecoder):
     """Frames of one connection -> events."""
-
-    def __init__(self, symbols: Mapping[str, str]) -> None:
-        """``symbols`` maps exchange symbol -> symbol; empty: any symbol, under its own name."""
-        super().__init__(symbols, SocketChain)
-        self._depths: dict[str, int] = {}
 
     def decode(self, frame: bytes, kind: str, symbol: str | None, url: str | None) -> list[AnyEvent]:
         if kind != "ws":
@@ -154,15 +149,6 @@ class BybitDecoder(ChainedDecoder[SocketChain]):
         except (*UNREADABLE, ValueError) as error:
             return [Rejected.of(error), *self._missing(frame)]
 
-    def save(self) -> object:
-        return {"chains": super().save(), "depths": dict(sorted(self._depths.items()))}
-
-    def load(self, state: object) -> None:
-        saved = msgspec.convert(state, dict[str, dict[str, Any]])
-        super().load(saved["chains"])
-        depths = msgspec.convert(saved["depths"], dict[str, int])
-        self._depths = {symbol: depth for symbol, depth in depths.items() if symbol in self._chains}
-
     def _book(self, message: Book) -> list[AnyEvent]:
         topic = _BOOK_TOPIC.fullmatch(message.topic)
         if topic is None or int(topic[1]) > DEPTH:
@@ -175,9 +161,8 @@ class BybitDecoder(ChainedDecoder[SocketChain]):
                 "frame.shape", f"topic {message.topic!r} with a book of {data.s[:40]!r}", symbol
             )
             return [rejected, *self._unusable()]
-        chain, known = self._chain(symbol), self._depths.get(symbol, 0)
-        # Several depths of one symbol, as recordings may hold: each topic counts for itself.
-        if depth < known or (depth > known and message.type == "delta" and data.u != BEGUN_ANEW):
+        chain = self._chain(symbol)
+        if not self._counts(symbol, depth, message.type != "delta" or data.u == BEGUN_ANEW):
             return []
         try:
             bids, asks = _levels(data.b), _levels(data.a)

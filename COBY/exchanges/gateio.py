@@ -4,7 +4,7 @@ Continuity: `SocketChain`, U is the last u + 1; a ``full`` push replaces the boo
 of one symbol the deepest is the book. Not read: spot.order_book_update (with REST), whose captures are older.
 Seen on the wire: one obu update and acknowledgement, trades. Never seen: a full push, one that is sent again, the
 errors ``Alert sub`` and ``unknown currency pair`` (from the exchange's pages and clients' logs), whether ``time`` of
-a public request is checked: the session reads no clock and sends seconds of the process.
+a public request is checked.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from COBY.continuity import ChainedDecoder, SocketChain
+from COBY.depths import DeepestDecoder
 from COBY.exchanges.base import (
     UNREADABLE,
     Acknowledged,
@@ -134,15 +134,10 @@ _ANY_TOPIC = re.compile(rb'"s"\s*:\s*"ob\.([^".]+)\.[0-9]{1,5}"')
 _MILLISECONDS = re.compile(r"([0-9]{1,17})(?:\.([0-9]{1,30}))?", re.ASCII)
 
 
-class GateioDecoder(ChainedDecoder[SocketChain]):
+class GateioDecoder(DeepestDecoder):
     """Frames of one connection -> events."""
 
     separator = "_"
-
-    def __init__(self, symbols: Mapping[str, str]) -> None:
-        """``symbols`` maps exchange symbol -> symbol; empty: any symbol, under its canonical name."""
-        super().__init__(symbols, SocketChain)
-        self._depths: dict[str, int] = {}
 
     def decode(self, frame: bytes, kind: str, symbol: str | None, url: str | None) -> list[AnyEvent]:
         if kind != "ws":
@@ -153,15 +148,6 @@ class GateioDecoder(ChainedDecoder[SocketChain]):
             return self._read(_message.decode(frame), frame)
         except (*UNREADABLE, ValueError) as error:
             return [Rejected.of(error), *self._missing(frame)]
-
-    def save(self) -> object:
-        return {"chains": super().save(), "depths": dict(sorted(self._depths.items()))}
-
-    def load(self, state: object) -> None:
-        saved = msgspec.convert(state, dict[str, dict[str, Any]])
-        super().load(saved["chains"])
-        depths = msgspec.convert(saved["depths"], dict[str, int])
-        self._depths = {symbol: depth for symbol, depth in depths.items() if symbol in self._chains}
 
     def _read(self, message: Message, frame: bytes) -> list[AnyEvent]:
         if message.channel is None and message.method is None and message.result:
@@ -185,9 +171,8 @@ class GateioDecoder(ChainedDecoder[SocketChain]):
         depth, symbol = int(topic[2]), self._name(topic[1])
         if symbol is None:
             return [Rejected.unknown(topic[1])]
-        chain, known = self._chain(symbol), self._depths.get(symbol, 0)
-        # Several depths of one symbol, as recordings may hold: each counts for itself.
-        if depth > DEPTH or depth < known or (depth > known and not data.full):
+        chain = self._chain(symbol)
+        if depth > DEPTH or not self._counts(symbol, depth, data.full):
             return []
         try:
             bids, asks = _levels(data.b), _levels(data.a)

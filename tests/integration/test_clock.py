@@ -48,14 +48,13 @@ async def test_marks_come_at_each_grid_point_into_every_partition(kafka, topic_p
     started = time.time_ns()
     with clock(cfg):
         await until(lambda: all(marks_by_partition(kafka, topic_prefix)), 30)
-        time.sleep(2)
+        await until(lambda: all(len(marks) >= 20 for marks in marks_by_partition(kafka, topic_prefix)), 60)
     ended = time.time_ns()
     for marks in marks_by_partition(kafka, topic_prefix):
         times = [mark.received_ns for mark in marks]
         assert times == sorted(set(times))
         assert all(at % GRID_NS == 0 for at in times)
         assert started - GRID_NS <= times[0] < times[-1] <= ended
-        assert len(times) >= 10
         # a machine too busy for a grid point leaves it out; a clock that drifts would leave out many
         assert sum(after - before == GRID_NS for before, after in pairwise(times)) > len(times) / 2
         for mark in marks:
@@ -88,14 +87,34 @@ async def test_a_clock_never_writes_a_mark_older_than_the_last_one_there(kafka, 
     assert partitions[1][0].received_ns < ahead
 
 
-async def test_two_clocks_at_once_leave_no_grid_point_out(kafka, topic_prefix):
-    cfg = configured(kafka.env, topic_prefix, UPDATE_FREQUENCY="0.5")
-    with clock(cfg), clock(cfg):
-        time.sleep(3.2)
+async def test_of_two_clocks_at_once_either_may_end(kafka, topic_prefix):
+    cfg = configured(kafka.env, topic_prefix, UPDATE_FREQUENCY="0.1")
+    with clock(cfg):
+        with clock(cfg):
+            # one T twice: both write at the same grid points
+            await until(lambda: all(twice(marks) for marks in marks_by_partition(kafka, topic_prefix)), 60)
+        ended_ns = time.time_ns()
+        await until(
+            lambda: all(
+                len(since(marks, ended_ns)) >= 5 for marks in marks_by_partition(kafka, topic_prefix)
+            ),
+            60,
+        )
     for marks in marks_by_partition(kafka, topic_prefix):
         times = sorted({mark.received_ns for mark in marks})
-        assert len(times) >= 4
-        assert all(after - before == 500_000_000 for before, after in pairwise(times))
+        assert all(at % GRID_NS == 0 for at in times)
+        # see above: only a machine too busy leaves points out, the end of one clock does not
+        assert sum(after - before == GRID_NS for before, after in pairwise(times)) > len(times) / 2
+        assert len(since(marks, ended_ns)) == len(set(since(marks, ended_ns)))
+
+
+def twice(marks: list[Raw]) -> bool:
+    """Whether any T came from both clocks."""
+    return len({mark.received_ns for mark in marks}) < len(marks)
+
+
+def since(marks: list[Raw], at_ns: int) -> list[int]:
+    return [mark.received_ns for mark in marks if mark.received_ns > at_ns]
 
 
 @pytest.mark.long

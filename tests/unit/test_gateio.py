@@ -9,13 +9,10 @@ from COBY.exchanges.base import Delta, Endpoints, Lost, Rejected, Snapshot, Trad
 from COBY.exchanges.gateio import EXCHANGE
 from COBY.processing import ConnectionProcessor, ConnectionState, one_bucket
 from tests.conversation import Player, conversation
+from tests.decoded import codes, reason, text
 
 SYMBOLS = {"BTC_USDT": "BTCUSDT", "ETH_USDT": "ETHUSDT"}
 MS = 1_700_000_000_123
-
-
-def text(message):
-    return message if isinstance(message, bytes) else json.dumps(message, separators=(",", ":")).encode()
 
 
 def push(channel, result, event="update"):
@@ -58,14 +55,6 @@ def live(last=10, bids=(("100", "1"),), asks=(("101", "2"),)):
     one = connection()
     assert codes(take(one, full(last, bids, asks))) == ["Snapshot"]
     return one
-
-
-def codes(events):
-    return [event.code if isinstance(event, Rejected) else type(event).__name__ for event in events]
-
-
-def reason(one):
-    return one.book("BTCUSDT").reason
 
 
 def without(message, *fields):

@@ -10,19 +10,17 @@ from COBY.exchanges.base import Delta, Lost, Snapshot, Trade
 from COBY.exchanges.huobi import EXCHANGE
 from COBY.inflation import MAX_INFLATED
 from COBY.processing import ConnectionState
+from tests.decoded import codes, reason, text
 from tests.messages_huobi import (
     MS,
     SYMBOLS,
-    codes,
     connection,
     live,
     live_too,
     packed,
-    reason,
     reply,
     subbed,
     take,
-    text,
     trades,
     update,
 )

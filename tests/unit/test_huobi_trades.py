@@ -3,7 +3,8 @@
 import pytest
 
 from COBY.exchanges.base import Trade
-from tests.messages_huobi import MS, codes, connection, live, reason, subbed, take, trades
+from tests.decoded import codes, reason
+from tests.messages_huobi import MS, connection, live, subbed, take, trades
 
 
 def test_trades_are_the_takers_by_their_trade_id_oldest_first():

@@ -9,6 +9,7 @@ import pytest
 from COBY.exchanges.base import Delta, Lost, Notice, Rejected, Snapshot, Trade
 from COBY.exchanges.kraken import EXCHANGE
 from COBY.processing import ConnectionProcessor, ConnectionState, one_bucket
+from tests.decoded import codes
 from tests.naive_book import NaiveBook
 
 SYMBOLS = {"BTC/USD": "BTCUSD", "ETH/USD": "ETHUSD"}
@@ -79,10 +80,6 @@ class Wire:
     @property
     def reason(self):
         return self.one.book("BTCUSD").reason
-
-
-def codes(events):
-    return [event.code if isinstance(event, Rejected) else type(event).__name__ for event in events]
 
 
 def test_a_snapshot_and_an_update_in_our_words():

@@ -1,7 +1,5 @@
 """KuCoin's classic API, the decoding half, by EXCHANGES.md §7: a conversation by hand, made frames."""
 
-import json
-
 import msgspec
 import pytest
 
@@ -10,14 +8,11 @@ from COBY.exchanges.kucoin import EXCHANGE
 from COBY.processing import ConnectionProcessor, ConnectionState, one_bucket
 from tests.conversation import conversation
 from tests.conversation_rest import RestPlayer
+from tests.decoded import codes, reason, sides, text
 
 SYMBOLS = {"BTC-USDT": "BTCUSDT", "ETH-USDT": "ETHUSDT"}
 MS = 1_700_000_000_123
 REST = "https://api.kucoin.com/api/v1/market/orderbook/level2_100?symbol=BTC-USDT"
-
-
-def text(message):
-    return message if isinstance(message, bytes) else json.dumps(message, separators=(",", ":")).encode()
 
 
 def update(first, last, bids=(), asks=(), symbol="BTC-USDT", **more):
@@ -59,20 +54,6 @@ def live(last=10):
     one = connection()
     assert codes(rest(one, last)) == ["Snapshot"]
     return one
-
-
-def codes(events):
-    return [event.code if isinstance(event, Rejected) else type(event).__name__ for event in events]
-
-
-def reason(one):
-    return one.book("BTCUSDT").reason
-
-
-def sides(one):
-    book = one.book("BTCUSDT")
-    book.flush()
-    return book.bids.texts, book.asks.texts
 
 
 def test_the_conversation_written_by_hand():

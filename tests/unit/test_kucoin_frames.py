@@ -5,19 +5,15 @@ import json
 from collections import Counter
 from decimal import Decimal
 
-from COBY.exchanges.base import Rejected
 from COBY.exchanges.kucoin import EXCHANGE
 from COBY.processing import ConnectionProcessor, one_bucket
+from tests.decoded import codes
 
 REST = "https://api.kucoin.com/api/v1/market/orderbook/level2_100?symbol=BTC-USDT"
 
 
 def connection():
     return ConnectionProcessor(EXCHANGE, {}, one_bucket)
-
-
-def codes(events):
-    return [event.code if isinstance(event, Rejected) else type(event).__name__ for event in events]
 
 
 def recorded(frames_dir):

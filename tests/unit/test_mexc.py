@@ -16,6 +16,7 @@ from COBY.exchanges.mexc import EXCHANGE
 from COBY.processing import ConnectionProcessor, ConnectionState, one_bucket
 from tests.conversation import conversation
 from tests.conversation_rest import RestPlayer
+from tests.decoded import codes, reason, sides
 from tests.protobuf_by_hand import DEALS, DEPTH, TIME, deal, deals, depth, field, push
 
 SYMBOLS = {"BTCUSDT": "BTCUSDT", "ETHUSDT": "ETHUSDT"}
@@ -44,20 +45,6 @@ def live(last=10):
     one = connection()
     assert codes(http(one, body(last))) == ["Snapshot"]
     return one
-
-
-def codes(events):
-    return [event.code if isinstance(event, Rejected) else type(event).__name__ for event in events]
-
-
-def reason(one):
-    return one.book("BTCUSDT").reason
-
-
-def sides(one):
-    book = one.book("BTCUSDT")
-    book.flush()
-    return book.bids.texts, book.asks.texts
 
 
 def test_the_conversation_written_by_hand():

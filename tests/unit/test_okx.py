@@ -8,13 +8,10 @@ import pytest
 from COBY.exchanges.base import Delta, Lost, Notice, Rejected, Snapshot, Trade
 from COBY.exchanges.okx import EXCHANGE
 from COBY.processing import ConnectionProcessor, ConnectionState, one_bucket
+from tests.decoded import codes, reason, text
 
 SYMBOLS = {"BTC-USDT": "BTCUSDT", "ETH-USDT": "ETHUSDT"}
 MS = 1_700_000_000_123
-
-
-def text(message):
-    return message if isinstance(message, bytes) else json.dumps(message, separators=(",", ":")).encode()
 
 
 def book(action, previous, number, bids=(), asks=(), symbol="BTC-USDT", **more):
@@ -41,14 +38,6 @@ def live(last=10):
     one = connection()
     assert codes(take(one, book("snapshot", -1, last, [("100", "1")], [("101", "2")]))) == ["Snapshot"]
     return one
-
-
-def codes(events):
-    return [event.code if isinstance(event, Rejected) else type(event).__name__ for event in events]
-
-
-def reason(one):
-    return one.book("BTCUSDT").reason
 
 
 def without(message, *fields):
