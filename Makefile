@@ -24,7 +24,7 @@ SOAK ?=
 TESTS ?=
 ARGS ?=
 
-.PHONY: help setup servers demo live test test-long check fmt lint types imports docs-test bench faults sim-test up down proto lock clean
+.PHONY: help setup servers demo live test test-long check fmt lint types imports docs-test bench faults load sim-test frames up down proto lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -95,6 +95,12 @@ faults: setup ## deal faults to a running pipeline, check every invariant; CASE=
 
 sim-test: setup ## 200 seeds of every simulated exchange, in memory: each book against the simulator's
 	$(PY) -m tests.sim $(ARGS)
+
+load: setup ## ten exchanges at 2,000 frames/s for ten minutes: latency of each hop, memory, what went blind
+	$(PY) -m tests.load $(ARGS)
+
+frames: setup ## what coby decode makes of the recorded frames, into docs/frames.md
+	$(PY) -m tests.frames_report
 
 up: setup ## start Kafka, TimescaleDB and Redis alone; settings into .local/env
 	$(PY) -m deploy.local up

@@ -206,7 +206,7 @@ def _settings(env: dict[str, str]) -> dict[str, str]:
     return {**os.environ, **env, "LOG_FILE": "-"}
 
 
-def _start(stack: ExitStack, folder: Path, live: bool, rate: int) -> Demo:
+def start(stack: ExitStack, folder: Path, live: bool, rate: int) -> Demo:
     """Servers, topics, tables, programs; all of it ends with ``stack``."""
     shutil.rmtree(folder, ignore_errors=True)
     click.echo("starting Kafka, TimescaleDB and Redis …")
@@ -254,7 +254,7 @@ def main(seconds: float | None, live: bool, rate: int, folder: Path) -> None:
     try:
         fetch.fetch()
         with ExitStack() as stack:
-            demo = _start(stack, folder.resolve(), live, rate)
+            demo = start(stack, folder.resolve(), live, rate)
             watch(demo, seconds)
             held = live or summary(demo)
             click.echo("stopping …")

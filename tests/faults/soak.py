@@ -13,8 +13,9 @@ from statistics import median
 import psutil
 
 from deploy.local.errors import LocalError
-from tests.faults.cases import Case, Load, all_cases
-from tests.faults.pipeline import MIB, Pipeline
+from deploy.local.supervise import Programs
+from tests.faults.cases import Case, all_cases
+from tests.faults.pipeline import MIB, Load, Pipeline
 
 MINUTE = 60.0
 KINDS = (1, 2, 3, 4, 5, 6, 7)
@@ -32,9 +33,9 @@ NOT_OURS = ("simulator",)
 class Memory(threading.Thread):
     """Samples of every program's memory, into a file of JSON lines."""
 
-    def __init__(self, pipeline: Pipeline, path: Path) -> None:
+    def __init__(self, programs: Programs, path: Path) -> None:
         super().__init__(name="memory", daemon=True)
-        self._pipeline, self._path = pipeline, path
+        self._programs, self._path = programs, path
         self._stop_asked = threading.Event()
 
     def run(self) -> None:
@@ -47,7 +48,7 @@ class Memory(threading.Thread):
 
     def _samples(self) -> list[dict[str, object]]:
         found: list[dict[str, object]] = []
-        for name, state in self._pipeline.programs.status().items():
+        for name, state in self._programs.status().items():
             with suppress(psutil.Error, ValueError):
                 process = psutil.Process(state.pid)
                 age = time.time() - process.create_time()
@@ -97,7 +98,7 @@ class Soak(Case):
         cases = all_cases()
         self._cases = {number: cases[number]() for number in KINDS}
         self._cases[7].begin(pipeline)
-        self._memory = Memory(pipeline, self._path)
+        self._memory = Memory(pipeline.programs, self._path)
         self._memory.start()
 
     def deal(self, pipeline: Pipeline, round_: int) -> str:
