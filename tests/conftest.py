@@ -104,10 +104,10 @@ def topic_prefix(request: pytest.FixtureRequest) -> Iterator[str]:
 def delete_topics(bootstrap_servers: str, prefix: str) -> None:
     """Delete all topics `<prefix>.…`."""
     admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
-    names = [name for name in admin.list_topics(timeout=10).topics if name.startswith(f"{prefix}.")]
+    names = [name for name in admin.list_topics(timeout=30).topics if name.startswith(f"{prefix}.")]
     if names:
-        for done in admin.delete_topics(names, operation_timeout=10).values():
-            done.exception(timeout=15)
+        for done in admin.delete_topics(names, operation_timeout=30).values():
+            done.exception(timeout=60)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import OffsetSpec
 from prometheus_client import CollectorRegistry
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -29,7 +30,7 @@ from COBY.exchanges.base import (
     Send,
     Slot,
 )
-from COBY.runtime.kafka import apply_topics, check_topics
+from COBY.runtime.kafka import admin, apply_topics, check_topics
 from COBY.runtime.metrics import Metrics
 from COBY.utils.exceptions import BrokerError
 from COBY.utils.timing import WallClock
@@ -156,12 +157,23 @@ def configured(kafka_env: Mapping[str, str], prefix: str, **settings: str) -> Co
     own = {"TOPIC_PREFIX": prefix, "EXCHANGES": "binance", "SYMBOLS": ",".join(SYMBOLS), "LOG_FILE": "-"}
     cfg = load_config({**kafka_env, **own, **settings})
     apply_topics(cfg)
-    for _ in range(100):  # a broker knows of a new topic a moment after the controller
-        with suppress(BrokerError):
+    for _ in range(600):  # a broker knows of a new topic a moment after the controller
+        with suppress(BrokerError, KafkaException):
             check_topics(cfg)
+            require_leaders(cfg)
             return cfg
         time.sleep(0.1)
     raise AssertionError("the topics made are not there")
+
+
+def require_leaders(cfg: Config) -> None:
+    """KafkaException while a partition of ours has no leader that answers: a client that met it would wait long."""
+    client, specs = admin(cfg), OffsetSpec.latest()
+    topics = client.list_topics(timeout=30).topics.items()
+    ours = [(name, topic) for name, topic in topics if name.startswith(f"{cfg.topic_prefix}.")]
+    asked = {TopicPartition(name, number): specs for name, topic in ours for number in topic.partitions}
+    for answer in client.list_offsets(asked, request_timeout=30).values():
+        answer.result(60)
 
 
 @dataclass
@@ -188,7 +200,23 @@ async def connectors(
             yield Producer(connector, publisher, metrics)
             await connector.disconnect()
             serving.cancel()
-    await publisher.flush(20)
+    await publisher.flush(60)
+
+
+class Seen(list[Any]):
+    """What a connector has published so far, as its user's callback gets it: in Kafka once it is flushed."""
+
+    def __init__(self, producer: Producer) -> None:
+        super().__init__()
+        producer.connector.add_data_callback(self.append)
+
+    async def until(self, count: int, kind: str) -> None:
+        """Wait until so many records of that kind are there."""
+        await until(lambda: sum(record.kind == kind for record in self) >= count)
+
+    async def until_value(self, value: bytes) -> None:
+        """Wait until a record with that value is there."""
+        await until(lambda: any(record.value == value for record in self))
 
 
 @asynccontextmanager
@@ -271,7 +299,7 @@ def read_topic(bootstrap_servers: str, topic: str) -> list[Raw]:
 
 
 def _bounds(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:
-    for _ in range(100):  # a partition just made has no leader yet
+    for _ in range(600):  # a partition just made has no leader yet
         try:
             return consumer.get_watermark_offsets(partition, 10)
         except KafkaException:
@@ -283,7 +311,7 @@ def without_alive(records: Iterable[Raw]) -> list[Raw]:
     return [record for record in records if record.event["event"] != "alive"]
 
 
-async def until(holds: Callable[[], object], seconds: float = 10.0) -> None:
+async def until(holds: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait for it; fails after so many seconds."""
     deadline = time.monotonic() + seconds
     while not holds():

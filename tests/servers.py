@@ -230,7 +230,7 @@ def servers(folder: Path) -> Servers:
     return ContainerServers()
 
 
-def eventually(ask: Callable[[], T], seconds: float = 20.0) -> T:
+def eventually(ask: Callable[[], T], seconds: float = 60.0) -> T:
     """What `ask` returns as soon as it is true; fails after `seconds`."""
     end = time.monotonic() + seconds
     while not (answer := ask()):

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 from typing import Any
@@ -56,6 +56,10 @@ class Reader:
         whole: dict[str, Any] = (await self.get("/_sim/ledger"))["exchanges"]["binance"]
         return whole
 
+    async def heard(self, stream: str, count: int) -> None:
+        """Wait until so many frames of that stream have come."""
+        await until(lambda: len(self.data(stream)) >= count)
+
     async def state(self, *wanted: str, seconds: float = 60) -> dict[str, Any]:
         """The ledger once the market is in one of the states and all it sent has arrived here."""
         deadline = time.monotonic() + seconds
@@ -103,6 +107,14 @@ class Rebuilt:
 
 def shown(book: dict[str, Any]) -> Rebuilt:
     return Rebuilt({"lastUpdateId": book["sequence"], "bids": book["bids"], "asks": book["asks"]})
+
+
+async def until(holds: Callable[[], object], seconds: float = 60) -> None:
+    """Wait for it; fails after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "waited in vain"
+        await asyncio.sleep(0.02)
 
 
 @asynccontextmanager

@@ -116,7 +116,7 @@ def _row(connection: psycopg.Connection[Any], query: str) -> tuple[Any, ...]:
 def metric(port: int, name: str, **labels: str) -> float:
     """The sum of a metric's samples with these labels in a process's /metrics; 0 while it does not answer."""
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=2) as answer:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=10) as answer:
             text = answer.read().decode()
     except (OSError, urllib.error.URLError):
         return 0.0
@@ -162,7 +162,7 @@ def heatmap_exchanges(config: Config, symbol: str) -> list[str]:
 
 
 def _newest_heatmap(config: Config, symbol: str) -> dict[str, Any] | None:
-    with redis.Redis.from_url(config.get_redis_url(), socket_timeout=2) as client:
+    with redis.Redis.from_url(config.get_redis_url(), socket_timeout=10) as client:
         found: Any = client.get(f"{config.topic_prefix}:latest:heatmap:{symbol}")
     return None if found is None else dict(json.loads(found))
 
@@ -170,7 +170,7 @@ def _newest_heatmap(config: Config, symbol: str) -> dict[str, Any] | None:
 def book_states(config: Config) -> dict[tuple[str, str], str]:
     """(exchange, symbol) -> live, or why not, from the newest book in Redis."""
     states = {}
-    with redis.Redis.from_url(config.get_redis_url(), socket_timeout=2) as client:
+    with redis.Redis.from_url(config.get_redis_url(), socket_timeout=10) as client:
         for exchange in config.exchanges:
             for symbol in config.symbols:
                 found: Any = client.get(f"{config.topic_prefix}:latest:book:{symbol}:{exchange}")

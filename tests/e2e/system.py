@@ -22,6 +22,7 @@ from deploy.local.ports import HOST, free_port
 from deploy.local.programs import Program, on_free_ports, pipeline, simulated, simulator
 from deploy.local.supervise import Programs
 
+ENDED = ("stopped", "ended")
 DERIVED = ("trade", "book", "gap", "quality", "heatmap", "consolidated", "ohlcv")
 
 
@@ -49,25 +50,63 @@ class System:
         consumer = Consumer(client_settings(self.config) | {"group.id": "test-count"})
         try:
             topic = topic_name(self.config.topic_prefix, name, part)
-            partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+            partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
             return sum(consumer.get_watermark_offsets(TopicPartition(topic, one))[1] for one in partitions)
         finally:
             consumer.close()
 
-    def rest(self, seconds: float = 30) -> None:
-        """Stop market and clock and wait until nothing new comes out: stream time then stands still."""
+    def rest(self) -> None:
+        """Stop market and clock and wait until all that follows is there: stream time then stands still.
+
+        By what has been read, not by how long nothing came: a part that stands still is not at rest.
+        """
         ask(f"{self.simulator_url}/_sim/stop", post=True)
+        for exchange in self.config.exchanges:
+            until(lambda exchange=exchange: self.ledger(exchange)["state"] in ENDED, 60, "the market's end")
         self.programs.stop("clock")
-        before: list[int] = []
+        begun_ns = time.time_ns()
+        for exchange in self.config.exchanges:
+            # A producer's second sign of life comes a second after the first: its sockets are empty by then.
+            until(lambda exchange=exchange: self.alive(exchange, begun_ns) >= 2, 60, f"{exchange} drained")
+        self.all_taken()
 
-        def still() -> bool:
-            nonlocal before
-            time.sleep(1)
-            now = [self.count(name) for name in DERIVED]
-            before, same = now, now == before
-            return same
+    def alive(self, exchange: str, since_ns: int) -> int:
+        """Signs of life of an exchange's one connection since then, among its newest records."""
+        found = 0
+        for message in self.messages("raw", exchange):
+            headers = dict(message.headers())
+            later = int(headers["received_ns"]) > since_ns
+            found += later and headers["kind"] == b"event" and b'"alive"' in message.value()
+        return found
 
-        until(still, seconds, "the derived topics at rest")
+    def all_taken(self) -> None:
+        """Wait until the stream workers have committed what lies in the raw topics now, and then in the book topic.
+
+        They commit what they have saved, and save when all its outputs are delivered.
+        """
+        group = {"group.id": f"{self.config.topic_prefix}-streams", "enable.auto.commit": False}
+        consumer = Consumer(client_settings(self.config) | group)  # it asks, and never joins
+        try:
+            for topics in ([("raw", one) for one in self.config.exchanges], [("book", None)]):
+                ends = self._ends(consumer, [topic_name(self.config.topic_prefix, *one) for one in topics])
+                until(lambda ends=ends: _committed(consumer, ends), 120, f"{topics} taken by the workers")
+        finally:
+            consumer.close()
+
+    def _ends(self, consumer: Consumer, topics: Sequence[str]) -> dict[tuple[str, int], int]:
+        """(Topic, partition) -> end, where there is anything."""
+        ends = {}
+        for topic in topics:
+            for number in consumer.list_topics(topic, timeout=30).topics[topic].partitions:
+                _, end = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=30)
+                ends |= {(topic, number): end} if end else {}
+        return ends
+
+
+def _committed(consumer: Consumer, ends: dict[tuple[str, int], int]) -> bool:
+    """Whether the consumer's group has committed as far as these ends."""
+    found = consumer.committed([TopicPartition(*place) for place in ends], timeout=30)
+    return all(one.offset >= ends[one.topic, one.partition] for one in found)
 
 
 @contextmanager
@@ -81,7 +120,8 @@ def system(
 ) -> Iterator[System]:
     """The programs of these names, and a simulator with these options."""
     port = free_port()
-    env = {"EXCHANGES": "binance", **env, "LOG_FILE": "-"}
+    # Saved often: `System.all_taken` waits for it.
+    env = {"EXCHANGES": "binance", "SNAPSHOT_INTERVAL": "1", **env, "LOG_FILE": "-"}
     exchanges = load_config(env).exchanges
     env |= simulated(exchanges, port)
     config = load_config(env)
@@ -89,7 +129,7 @@ def system(
     ours = [program for program in pipeline(exchanges) if program.name in names]
     table = on_free_ports([simulator(exchanges, port=port, options=options), *more, *ours])
     with Programs(folder, table, env=env) as programs:
-        programs.wait_ready()
+        programs.wait_ready(seconds=120)
         yield System(config, programs, f"http://{HOST}:{port}")
 
 

@@ -74,7 +74,7 @@ def known():
 def running(known, kafka, timescale, redis_session, tmp_path_factory):
     """The system after the conversation, 4 s of ticks later: candles have settled."""
     place, port = tmp_path_factory.mktemp("own"), free_port()
-    folder = written(place)
+    folder, gate = written(place), tmp_path_factory.mktemp("gate") / "open"
     with timescale.database() as database:
         env = {**kafka.env, **redis_session.env, **database.env, "LOG_FILE": "-", "TOPIC_PREFIX": "televenth"}
         env |= {
@@ -87,19 +87,22 @@ def running(known, kafka, timescale, redis_session, tmp_path_factory):
         apply_topics(config)
         with connect(config) as connection:
             migrate(connection)
-        server = Program("exchange", (sys.executable, str(folder / "server.py"), str(port)))
+        server = Program("exchange", (sys.executable, str(folder / "server.py"), str(port), str(gate)))
         table = on_free_ports(pipeline([NAME]))
         reading = [program for program in table if program.name == f"producer-{NAME}"]
         others = [program for program in table if program not in reading]
         with Programs(tmp_path_factory.mktemp("others"), others, env=env) as rest:
-            rest.wait_ready()
+            rest.wait_ready(seconds=120)
             system = System(config, rest, "")
             until(lambda: system.count("heatmap") > 0, 60, "ticks before the exchange is there")
             with Programs(tmp_path_factory.mktemp("exchange"), [server, *reading], env=env) as sockets:
-                sockets.wait_ready()
+                sockets.wait_ready(seconds=120)
+                until(lambda: CHANGED in shown(system), 60, "a tick at the first state that is certain")
+                gate.touch()
                 until(lambda: system.count("trade") >= len(TRADES), 60, "all trades in the topic")
+                until(lambda: shown(system)[-1] == LAST, 60, "a tick at the last state")
                 reached = system.count("heatmap")
-                until(lambda: system.count("heatmap") > reached + 3 * 8, 60, "4 s of ticks")
+                until(lambda: system.count("heatmap") > reached + 3 * 8, 90, "4 s of ticks")
                 yield system
                 states = [*rest.status().values(), *sockets.status().values()]
                 assert not any(state.restarts for state in states)
@@ -114,10 +117,15 @@ def volumes(heatmap):
     return {(cell.side, cell.price // UNITS): Decimal(cell.volume) / UNITS for cell in heatmap.data}
 
 
+def shown(running):
+    """The heatmaps of BTCUSDT so far, by volumes."""
+    return [volumes(one) for one in records(running, "heatmap", "BTCUSDT")]
+
+
 def eventually(config, query, *arguments, wanted):
     """Wait until a query's only value is `wanted`; sinks write a moment after the topic."""
     with psycopg.connect(config.get_database_url(), autocommit=True) as connection:
-        until(lambda: connection.execute(query, arguments).fetchone() == wanted, 30, f"{query} = {wanted}")
+        until(lambda: connection.execute(query, arguments).fetchone() == wanted, 60, f"{query} = {wanted}")
 
 
 def test_nothing_in_the_repository_names_the_eleventh_exchange():
@@ -219,7 +227,7 @@ def test_its_heatmap_is_the_latest_in_redis(running):
     config = running.config
     with redis.Redis.from_url(config.get_redis_url()) as client:
         key = f"{config.topic_prefix}:latest:heatmap:BTCUSDT"
-        until(lambda: client.exists(key), 30, "a heatmap in Redis")
+        until(lambda: client.exists(key), 60, "a heatmap in Redis")
         shown = json.loads(client.get(key))
     assert {
         (cell["side"], int(Decimal(cell["price"]))): Decimal(cell["volume"]) for cell in shown["data"]

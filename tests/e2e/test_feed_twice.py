@@ -88,7 +88,7 @@ def feeding(env, exchange, recording) -> subprocess.Popen:
 
 
 def fed(process) -> None:
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output.decode()
 
 
@@ -97,7 +97,7 @@ def working(env, folder) -> Iterator[System]:
     """A stream worker over the topics of this environment."""
     table = on_free_ports([program for program in pipeline(()) if program.name == "streams"])
     with Programs(folder, table, env=env) as programs:
-        programs.wait_ready()
+        programs.wait_ready(seconds=120)
         yield System(load_config(env), programs, "")
         assert not any(state.restarts for state in programs.status().values())
 
@@ -114,14 +114,7 @@ def settled(running: System) -> dict[str, list[StoredRecord]]:
         )
 
     until(done, 60, "the ticks of the last marks")
-    before: list[int] = []
-
-    def still() -> bool:
-        nonlocal before
-        before, same = (now := [running.count(name) for name in TOPICS]), now == before
-        return same
-
-    until(still, 20, "the derived topics at rest")
+    running.all_taken()
     return {name: running.read(name) for name in TOPICS}
 
 
@@ -155,7 +148,7 @@ def twice(kafka, recordings, tmp_path_factory):
     """What is in the derived topics of either prefix."""
     found = []
     for prefix, worker_first in (("ttwicea", False), ("ttwiceb", True)):
-        env = {**kafka.env, **SETTINGS, "TOPIC_PREFIX": prefix, "LOG_FILE": "-"}
+        env = {**kafka.env, **SETTINGS, "TOPIC_PREFIX": prefix, "LOG_FILE": "-", "SNAPSHOT_INTERVAL": "1"}
         apply_topics(load_config(env))
         folder = tmp_path_factory.mktemp(prefix)
         if worker_first:

@@ -45,7 +45,7 @@ async def collect(config, market) -> list:
         await connector.subscribe_trades("BTCUSDT")
         status = connector.get_connection_status()
         assert (status.exchange, status.state) == ("binance", "subscribed")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while sum(b"@trade" in record.value[:40] for record in seen) < ENOUGH_TRADES:
                 await asyncio.sleep(0.1)
         await connector.disconnect()

@@ -56,9 +56,12 @@ def test_each_poison_frame_is_a_dead_letter_and_nothing_stops(kafka, topic_prefi
     write(config, poisoned())
     table = on_free_ports([program for program in pipeline(["binance"]) if program.name == "streams"])
     with Programs(tmp_path, table, env=env) as programs:
-        programs.wait_ready()
+        programs.wait_ready(seconds=120)
         running = System(config, programs, "")
         until(lambda: running.count("book") >= 10, 60, "ticks after the poison")
+        wanted = sum(map(len, POISON.values()))
+        until(lambda: running.count("dlq") >= wanted, 60, "all letters: the large one takes its time")
+        until(lambda: running.count("trade") >= 1, 60, "the trade after the poison")
         letters = running.messages("dlq")
         codes = Counter(dict(one.headers())["code"].decode() for one in letters)
         assert codes == {code: len(values) for code, values in POISON.items()}

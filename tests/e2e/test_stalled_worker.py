@@ -17,7 +17,8 @@ def test_a_stalled_worker_delays_heatmaps_and_changes_none(kafka, topic_prefix, 
     names = ("producer-binance", "streams", "clock")
     with system(tmp_path, env, names=names, options=("--rate", "400"), more=(second,)) as running:
         until(lambda: running.count("heatmap") > 10, 60, "heatmaps from two workers")
-        delayed = [name for name in ("streams", "streams-2") if stall(running, name)]
+        # In turn until one shows: where the machine itself stands still, the group may have dealt anew meanwhile.
+        delayed = any(stall(running, name) for _ in range(4) for name in ("streams", "streams-2"))
         assert delayed, "neither worker held a partition that a heatmap depends on"
         reached = running.count("heatmap")
         until(lambda: running.count("heatmap") > reached + 20, 60, "heatmaps after the stalls")
@@ -37,7 +38,7 @@ def stall(running, name: str) -> bool:
         time.sleep(1)  # what was under way is out
         frames, heatmaps = running.count("raw", "binance"), running.count("heatmap")
         time.sleep(STALL_SECONDS)
-        assert running.count("raw", "binance") > frames + 300
+        until(lambda: running.count("raw", "binance") > frames + 300, 60, "frames during the stall")
         # Two symbols at two ticks a second: half of them missing means that one symbol stood still.
         return running.count("heatmap") - heatmaps <= 2 * STALL_SECONDS + 2
     finally:

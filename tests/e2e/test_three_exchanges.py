@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from COBY.codec import decode
 from deploy.local.demo_facts import ask
 from tests.e2e.system import DERIVED, contents, raw_rows, recomputed, system, until
 from tests.reference import compare, run
@@ -31,10 +32,29 @@ def lived(kafka, tmp_path_factory):
             for symbol in SYMBOLS:
                 fault(running, kind="drop_frames", exchange=exchange, symbol=symbol, count=3)
         until(lambda: running.count("heatmap") > 200, 60, "10 s more")
+        until(lambda: healed(running, ("sequence_gap", "checksum")), 60, "each loss found and made good")
         fault(running, kind="disconnect", exchange="okx")
         until(lambda: running.count("heatmap") > 300, 60, "10 s more")
+        until(lambda: healed(running, ("disconnected",), ("okx",)), 60, "the connection made anew")
+        until(lambda: whole(running) > 100, 120, "heatmaps of all three")
         running.rest()
         yield running
+
+
+def healed(running, reasons, exchanges=EXCHANGES) -> bool:
+    """Whether each book of these exchanges has been lost for one of these reasons, and is there again."""
+    gaps = [decode(record.value) for record in running.read("gap")]
+    for exchange in exchanges:
+        for symbol in SYMBOLS:
+            of_book = [gap for gap in gaps if (gap.exchange, gap.symbol) == (exchange, symbol)]
+            if not {gap.reason for gap in of_book} & set(reasons) or of_book[-1].until_time is None:
+                return False
+    return True
+
+
+def whole(running) -> int:
+    """How many heatmaps there are of all exchanges."""
+    return sum(len(decode(record.value).exchanges) == len(EXCHANGES) for record in running.read("heatmap"))
 
 
 def fault(running, **what):

@@ -125,8 +125,8 @@ class DiskFull(Case):
     def begin(self, pipeline: Pipeline) -> None:
         """Somebody writes and counts what is acknowledged."""
         self._probe = Probe(pipeline)
-        made = admin(pipeline.config).create_topics([NewTopic(self._probe.topic, 1, 1)])
-        made[self._probe.topic].result(20)
+        client = admin(pipeline.config)  # lives until its answer is there
+        client.create_topics([NewTopic(self._probe.topic, 1, 1)])[self._probe.topic].result(20)
         self._probe.start()
 
     def deal(self, pipeline: Pipeline, round_: int) -> str:

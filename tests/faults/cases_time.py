@@ -134,7 +134,8 @@ class ClockWrong(Case):
         lag = pipeline.require_lag()
         pipeline.set_clock(name, -STEP_SECONDS)
         pipeline.watch(STEP_SECONDS + SKEWED_SECONDS)
-        pipeline.recover()
+        if name != "clock":  # its marks are what time goes by: while it is behind alone, all is
+            pipeline.recover()
         pipeline.set_clock(name, 0)
         return f"{name} {STEP_SECONDS} s back and forward again, lag {lag}"
 
@@ -162,7 +163,8 @@ class SlowAndStuck(Case):
     number = 14
     title = "slow consumer: the sink at a tenth of its speed; a stuck agent: a worker whose event loop hangs"
     rounds = 2
-    load = Load(env={"WATCHDOG_SECONDS": str(WATCHDOG_SECONDS)})
+    # At a tenth of its speed a sink still carries a few hundred frames a second: more than that has to come.
+    load = Load(rate=1_500, env={"WATCHDOG_SECONDS": str(WATCHDOG_SECONDS)})
     _grown = 0
 
     def deal(self, pipeline: Pipeline, round_: int) -> str:
@@ -185,10 +187,9 @@ class SlowAndStuck(Case):
         while time.monotonic() < ended:
             pipeline.programs.kill("sink-timescale", signal.SIGSTOP)
             time.sleep(SLICE_SECONDS * (1 - RUNS))
+            pipeline.trouble()
             pipeline.programs.kill("sink-timescale", signal.SIGCONT)
             time.sleep(SLICE_SECONDS * RUNS)
-            pipeline.watch_memory()
-        pipeline.trouble()
         pipeline.fault_ended = time.monotonic()
         self._grown = max(self._grown, pipeline.memory_bytes_max - before)
         return f"sink at {RUNS:.0%} for {SLOW_SECONDS:g} s, lag {lag} before, {pipeline.lag()} after"

@@ -178,7 +178,7 @@ class Pipeline:
 
     def require_lag(self) -> int:
         """The lag, as soon as there is any: a process that has nothing to do loses nothing by a kill."""
-        return self.until(self.lag, 10, "lag")
+        return self.until(self.lag, 60, "lag")  # a broker that was restarted has to find its groups first
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> str:
         """Signal a program while there is lag; says what was done."""
@@ -300,10 +300,27 @@ class Pipeline:
     def rest(self) -> None:
         """Stop the market, let ticks and candles end, stop what writes raw records, wait until all is done."""
         self.until(lambda: [self.ask("/_sim/stop", post=True)], 30, "the market stopped")
-        time.sleep(5)  # a candle comes 2 s of stream time after its end: the clock has to go on
+        self._let_ticks_go_on(5)  # a candle comes 2 s of stream time after its end: the clock has to go on
         for name in ("clock", *(f"producer-{exchange}" for exchange in EXCHANGES)):
             self.programs.stop(name)
         self.until(lambda: self.lag() == 0, 120, "lag 0 after the market's end")
+
+    def _let_ticks_go_on(self, seconds: float) -> None:
+        """So long, and as long as it takes the newest heatmaps, which may be old by now, to become so much newer."""
+        end, wanted = time.monotonic() + PATIENCE_SECONDS, seconds + FRESH_SECONDS
+        before = self.until(self._newest, 30, "heatmaps in Redis")
+        time.sleep(seconds)
+        while time.monotonic() < end:
+            with suppress(*facts_trouble()):
+                now = self._newest()
+                if all(now[symbol] >= at + wanted for symbol, at in before.items()):
+                    return
+            time.sleep(0.2)
+
+    def _newest(self) -> dict[str, float]:
+        """Symbol -> the T of its newest heatmap, in seconds; 0 where there is none."""
+        ages = {symbol: facts.heatmap_age_seconds(self.config, symbol) for symbol in self.config.symbols}
+        return {symbol: 0.0 if age is None else time.time() - age for symbol, age in ages.items()}
 
 
 def facts_trouble() -> tuple[type[BaseException], ...]:

@@ -117,7 +117,7 @@ class Feeder:
 
     def flush(self) -> None:
         """All delivered."""
-        assert self._producer.flush(20) == 0
+        assert self._producer.flush(60) == 0
         assert not self.errors
 
 
@@ -138,7 +138,7 @@ class Running:
         except BaseException as error:
             self.error = error
 
-    def join(self, seconds: float = 30) -> BaseException | None:
+    def join(self, seconds: float = 60) -> BaseException | None:
         """Wait for its end; the error it ended with."""
         self.thread.join(seconds)
         assert not self.thread.is_alive(), "the sink did not end"
@@ -147,7 +147,7 @@ class Running:
 
 @contextmanager
 def running(kind: Any, cfg: Config) -> Iterator[Running]:
-    """A sink of that class while the block runs; stopped after it, which must take less than 30 seconds."""
+    """A sink of that class while the block runs; stopped after it, which must take less than a minute."""
     stop, metrics = threading.Event(), Metrics(CollectorRegistry())
     run = Running(kind(cfg, stop, metrics), stop, metrics)
     try:
@@ -157,7 +157,7 @@ def running(kind: Any, cfg: Config) -> Iterator[Running]:
         run.join()
 
 
-def until(holds: Callable[[], Any], seconds: float = 30, run: Running | None = None) -> Any:
+def until(holds: Callable[[], Any], seconds: float = 60, run: Running | None = None) -> Any:
     """What ``holds`` returns once it is true; AssertionError after the time, or when the sink died."""
     end = time.monotonic() + seconds
     while not (found := holds()):
@@ -192,7 +192,7 @@ def dead_letters(cfg: Config) -> list[tuple[Message, Mapping[str, str]]]:
 
         ends = {}
         for number in range(12):
-            _, end = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)
+            _, end = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=30)
             if end:
                 ends[number] = end
         if not ends:

@@ -93,6 +93,7 @@ def test_feed_shifts_a_recording_to_now_and_writes_marks_into_every_partition(
     path = recording(tmp_path / "old.jsonl", 1_600_000_000 * SECOND_NS + 70_000_000)
     before = time.time_ns()
     result = coby(env, "feed", str(path))
+    after = time.time_ns()
     assert result.exit_code == 0, result.output
     assert "100 frames, 1 bodies" in result.stdout
     records = raw_topic(kafka, topic_prefix)
@@ -103,7 +104,8 @@ def test_feed_shifts_a_recording_to_now_and_writes_marks_into_every_partition(
     assert all(record.timestamp_ms == record.received_ns // 1_000_000 for record in records)
     steps = {b.received_ns - a.received_ns for a, b in pairwise(frames)}
     assert steps == {SECOND_NS // 10}
-    assert abs(frames[-1].received_ns + 5 * SECOND_NS - before) < 5 * SECOND_NS
+    # The marks after it reach to the moment at which it was fed, or to the grid point beside that.
+    assert before - SECOND_NS < frames[-1].received_ns + 5 * SECOND_NS < after + SECOND_NS
     assert (frames[0].received_ns - 1_600_000_000 * SECOND_NS - 70_000_000) % (SECOND_NS // 2) == 0
     for partition in range(4):
         marks = [record for record in records if record.kind == "mark" and record.partition == partition]
@@ -194,7 +196,7 @@ def test_kept_times_turn_the_retention_off_where_it_would_delete_the_records(
     for name in ("raw.binance", "trade", "book", "heatmap", "ohlcv"):
         topic = ConfigResource(ResourceType.TOPIC, f"{topic_prefix}.{name}.v1")
         (answer,) = admin.describe_configs([topic]).values()
-        assert answer.result(10)["retention.ms"].value == "-1"
+        assert answer.result(60)["retention.ms"].value == "-1"
     frames = [record for record in raw_topic(kafka, topic_prefix) if record.kind == "ws"]
     assert frames[0].received_ns == 1_600_000_000 * SECOND_NS
 

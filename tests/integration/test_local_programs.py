@@ -67,6 +67,7 @@ def test_a_killed_program_is_restarted_and_counted_and_all_end_gracefully(folder
         assert programs.status()["quiet"].restarts == 2
         with pytest.raises(LocalError, match="program_unknown: no program 'x'; there are: quiet, said"):
             programs.stop("x")
+        eventually(lambda: programs.log("said").read_text())  # from now on it hears a SIGTERM
     assert programs.log("said").read_text() == '100% "mine" it\'s all 0\ndrained\n'
     assert programs.status() == {}
     assert marked(programs.mark) == []
@@ -88,12 +89,13 @@ def test_wait_ready_asks_the_program_itself(folder: Path, program, tmp_path: Pat
         with pytest.raises(LocalError, match="server_timeout: not ready within 4 s: one"):
             programs.wait_ready(seconds=4)
         flag.touch()
-        programs.wait_ready(seconds=5)
+        programs.wait_ready(seconds=60)
         assert programs.status()["one"].metrics_port == port
 
 
 def test_a_program_that_cannot_start_is_told_with_its_own_words(folder: Path, program) -> None:
     with Programs(folder, [program("one", "raise SystemExit('error config.invalid: DB_PORT')")]) as programs:
+        eventually(lambda: programs.status()["one"].last_exit)
         with pytest.raises(LocalError, match="server_timeout") as caught:
             programs.wait_ready(seconds=2)
         assert "error config.invalid: DB_PORT" in caught.value.detail

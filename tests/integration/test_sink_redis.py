@@ -172,7 +172,7 @@ def test_a_flushed_redis_is_filled_again_from_the_topics(cfg, client, feeder):
         until(lambda: client.exists(f"{cfg.topic_prefix}:latest:ohlcv:BTCUSDT:1d"), run=run)
         client.flushall()
         # Without any new record: the tails are read again.
-        until(lambda: client.exists(f"{cfg.topic_prefix}:latest:ohlcv:BTCUSDT:1d"), seconds=10, run=run)
+        until(lambda: client.exists(f"{cfg.topic_prefix}:latest:ohlcv:BTCUSDT:1d"), run=run)
         until(
             lambda: position_of(client, cfg) == "49:0",
             run=run,
@@ -287,7 +287,7 @@ def test_partitions_that_retention_has_cut_are_read_from_what_is_left(cfg, clien
     where = TopicPartition(f"{cfg.topic_prefix}.trade.v1", partition_of(b"BTCUSDT", 12), 15)
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     for done in admin.delete_records([where]).values():
-        done.result(timeout=10)
+        done.result(timeout=60)
     with running(RedisSink, cfg) as run:
         until(
             lambda: position_of(client, cfg) == "19:0",

@@ -208,7 +208,16 @@ def store_trade(conn, trade_id: str, time: datetime) -> None:
         write_rows(cursor, TRADES, [values])
 
 
-def test_retention_counts_from_when_rows_came_not_from_their_times(conn, database, topic_prefix):
+def made_long_ago(database, timescale) -> None:
+    """As if the chunks there are had been made two hours ago."""
+    local = timescale.server
+    with local.as_superuser(database.dbname) if local else psycopg.connect(database.dsn) as superuser:
+        superuser.execute(
+            "UPDATE _timescaledb_catalog.chunk SET creation_time = creation_time - interval '2 hours'"
+        )
+
+
+def test_retention_counts_from_when_rows_came_not_from_their_times(conn, database, timescale, topic_prefix):
     migrate(conn)
     if has_policies(conn):
         pytest.skip("this edition drops by policies of its own, in the background")
@@ -218,11 +227,11 @@ def test_retention_counts_from_when_rows_came_not_from_their_times(conn, databas
     month = Retention(settings(database, prefix=topic_prefix))
     assert month.apply(conn) == 0
     assert query(database.dsn, "SELECT trade_id FROM trade_events") == [("recorded",)]
-    time.sleep(2.5)
+    made_long_ago(database, timescale)
     store_trade(conn, "later", old + timedelta(days=1))
-    second = Retention(settings(database, prefix=topic_prefix, RETENTION_TABLES="1s"))
+    second = Retention(settings(database, prefix=topic_prefix, RETENTION_TABLES="1h"))
     assert second.is_due()
-    assert second.apply(conn) == 1  # made more than 1 s (kept) + 1 s (a chunk's span) ago
+    assert second.apply(conn) == 1  # made more than 1 h (kept) + 1 s (a chunk's span) ago
     assert not second.is_due()
     assert query(database.dsn, "SELECT trade_id FROM trade_events") == [("later",)]
 

@@ -271,7 +271,7 @@ def test_committed_offsets_follow_what_is_stored(cfg, database, feeder):
     consumer = Consumer({**cfg.kafka_client_settings(), **group})
     asked = [TopicPartition(topic, number) for number in range(12)]
     try:
-        offsets = [item.offset for item in consumer.committed(asked, timeout=10)]
+        offsets = [item.offset for item in consumer.committed(asked, timeout=60)]
     finally:
         consumer.close()
     assert sorted(offsets) == [0] * 11 + [30]  # all of them: a lag display shows every partition
@@ -287,7 +287,7 @@ def test_records_that_retention_took_before_they_were_stored_leave_a_gap_row(cfg
 
     admin = AdminClient(kafka.env and {"bootstrap.servers": kafka.bootstrap_servers})
     for done in admin.delete_records([TopicPartition(topic, number, 45)]).values():
-        done.result(timeout=10)
+        done.result(timeout=60)
     with running(TimescaleSink, cfg) as run:
         until(lambda: settled(database.dsn, "trade", 50), run=run)
     assert query(database.dsn, "SELECT count(*) FROM trade_events") == [(35,)]

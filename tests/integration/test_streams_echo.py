@@ -35,10 +35,13 @@ class EchoTask:
     def __init__(self, source, every=1, log=None):
         self.next_offset = None
         self.source, self.every, self.log = source, every, log
-        self.count = 0
+        self.count = self.chunks = 0
 
     def process(self, records):
         if self.log:
+            self.chunks += 1
+            if str(self.chunks) == os.environ.get("ECHO_TERM_AT"):
+                os.kill(os.getpid(), signal.SIGTERM)
             size = sum(len(record.value or b"") + len(record.key or b"") for record in records)
             line = (os.getpid(), self.source, len(records), size, records[0].offset, records[0].timestamp)
             self.log.write(" ".join(map(str, line)) + "\n")
@@ -74,7 +77,8 @@ def echo_of(value, count):
 
 
 def program():
-    """The streams process of these tests: ECHO_LOG is the file chunks are told to, ECHO_EVERY the share of outputs."""
+    """The streams process of these tests: ECHO_LOG is the file chunks are told to, ECHO_EVERY the share of outputs;
+    ECHO_TERM_AT the number of the chunk at which a task has its own process stopped."""
     from streams.service import launch
 
     log = Path(os.environ["ECHO_LOG"]).open("a", buffering=1)  # noqa: SIM115  # as long as the process
@@ -117,7 +121,7 @@ class Bench:
         # Only asks, never joins. A broker just started has no group coordinator, and an AdminClient that asks for
         # groups then waits in vain and crashes the process when it is freed (librdkafka); a consumer waits rightly.
         self.reader = Consumer({"bootstrap.servers": self.servers, "group.id": f"{prefix}-streams"})
-        until(self._answers, 30)
+        until(self._answers)
 
     def _answers(self):
         """The first coordinator that is named may not be one yet."""
@@ -185,7 +189,7 @@ class Bench:
         return dict(found)
 
 
-def until(ask, seconds=60.0):
+def until(ask, seconds=90.0):
     """Wait until the answer is true, and return it."""
     end = time.monotonic() + seconds
     while not (answer := ask()):
@@ -194,7 +198,7 @@ def until(ask, seconds=60.0):
     return answer
 
 
-def end_of(process, seconds=40):
+def end_of(process, seconds=90):
     """The exit code."""
     return process.wait(seconds)
 
@@ -290,7 +294,7 @@ def test_retention_that_overtakes_a_worker_is_told_by_the_offsets(bench):
         try:
             bench.write(0, [b"gone"] * 3000 + [b"new"] * 10)
             gone = bench.admin.delete_records([TopicPartition(bench.raw, 0, 3100)])
-            next(iter(gone.values())).result(10)
+            next(iter(gone.values())).result(60)
         finally:
             worker.send_signal(signal.SIGCONT)
         until(lambda: bench.committed()[0] == 3110)

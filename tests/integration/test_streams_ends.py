@@ -33,11 +33,11 @@ def test_an_output_kafka_refuses_ends_the_process_with_one_line(bench):
 def test_a_log_with_holes_in_it_is_begun_again_once_and_then_ends_the_process(bench):
     settings = {"bootstrap.servers": bench.servers, "transactional.id": bench.prefix}
     writer = Producer(settings)
-    writer.init_transactions(30)
+    writer.init_transactions(60)
     for value in (b"before", b"after"):  # the end of a transaction takes an offset, which no reader sees
         writer.begin_transaction()
         writer.produce(bench.raw, value, partition=0)
-        writer.commit_transaction(30)
+        writer.commit_transaction(60)
     with bench.worker() as worker:
         assert end_of(worker) == 2
         log = Path(worker.log).read_bytes()
@@ -49,12 +49,9 @@ def test_a_log_with_holes_in_it_is_begun_again_once_and_then_ends_the_process(be
 def test_sigterm_in_mid_load_acks_what_is_delivered_and_no_more(bench):
     values = [b"%d" % at for at in range(60_000)]
     bench.write(0, values)
-    with bench.worker() as worker:
-        until(lambda: len(bench.chunks()) >= 5, 30)
-        worker.send_signal(signal.SIGTERM)
-        started = time.monotonic()
-        assert end_of(worker) == 0
-        assert time.monotonic() - started < 30
+    # From inside, at its fifth chunk: sent from here it might come when all has been done already.
+    with bench.worker(ECHO_TERM_AT="5") as worker:
+        assert end_of(worker) == 0, "also in time: after 30 s it would end by itself, with 3"
     committed = bench.committed()[0]
     found = places(bench.outputs()["binance/0"])
     assert found == expected(values)[: len(found)]
@@ -63,8 +60,8 @@ def test_sigterm_in_mid_load_acks_what_is_delivered_and_no_more(bench):
 
 def test_a_missing_topic_stops_the_start_with_one_line(bench):
     gone = bench.admin.delete_topics([f"{bench.prefix}.gap.v1"])
-    next(iter(gone.values())).result(10)
-    until(lambda: f"{bench.prefix}.gap.v1" not in bench.admin.list_topics(timeout=10).topics)
+    next(iter(gone.values())).result(60)
+    until(lambda: f"{bench.prefix}.gap.v1" not in bench.admin.list_topics(timeout=30).topics)
     with bench.worker() as worker:
         assert end_of(worker) == 2
         assert b"error topics.missing: " in Path(worker.log).read_bytes()

@@ -47,7 +47,7 @@ def put(bench, value, snapshot, kind="state"):
     producer = Producer({"bootstrap.servers": bench.servers, "message.max.bytes": 32 << 20})
     topic, name = f"{bench.prefix}.{kind}.normalize.v1", key(snapshot)
     producer.produce(topic, value, name, partition=partition_of(name, PARTITIONS))
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
 
 
 def starts(bench):
@@ -139,8 +139,8 @@ def make_anew(bench, kinds):
     """Empty topics of these kinds: what lies in a compacted one can't be deleted."""
     names = [f"{bench.prefix}.{kind}.normalize.v1" for kind in kinds]
     for done in bench.admin.delete_topics(names).values():
-        done.result(30)
-    until(lambda: not set(names) & set(bench.admin.list_topics(timeout=10).topics))
+        done.result(60)
+    until(lambda: not set(names) & set(bench.admin.list_topics(timeout=30).topics))
     apply_topics(bench.cfg)
 
 

@@ -125,7 +125,7 @@ def test_the_program_in_the_docs_reads_a_heatmap_from_kafka(kafka, topic_prefix)
     failures: list[Exception] = []
     producer = make_producer(cfg, failures.append)
     producer.produce(topic_name(topic_prefix, "heatmap"), encode(heatmap), b"BTCUSDT")
-    assert (producer.flush(10), failures) == (0, [])
+    assert (producer.flush(60), failures) == (0, [])
 
     (program,) = (
         text

@@ -41,7 +41,7 @@ def relay(monkeypatch):
 
 
 def get(relay, path):
-    with urllib.request.urlopen(f"http://127.0.0.1:{relay.port}{path}", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{relay.port}{path}", timeout=60) as answer:
         return answer.headers["Content-Type"], answer.read().decode()
 
 

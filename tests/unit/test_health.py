@@ -20,7 +20,7 @@ from COBY.utils.exceptions import ServiceError
 def get(port: int, path: str, accept: str = "") -> tuple[int, str, str]:
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Accept": accept})
     try:
-        response: HTTPResponse = urllib.request.urlopen(request, timeout=5)
+        response: HTTPResponse = urllib.request.urlopen(request, timeout=60)
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.headers["Content-Type"], error.read().decode()

@@ -18,7 +18,7 @@ from producers.rest import Rest
 from producers.watch import Looking
 
 SLOT = Slot("two-0", "two", {"BTCUSDT": "BTCUSDT"})
-WAIT_SECONDS = 5.0
+WAIT_SECONDS = 60.0
 
 
 class Exchange:

@@ -56,7 +56,7 @@ def program(code: str, folder: Path, **environ: str) -> Iterator["subprocess.Pop
 
 def result(code: str, folder: Path, **environ: str) -> tuple[int, str, str]:
     with program(code, folder, **environ) as process:
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
         return process.returncode, out, err
 
 
@@ -66,7 +66,7 @@ def test_a_signal_lets_the_body_drain_and_ends_with_zero(tmp_path, code, number)
     with program(code, tmp_path, DB_PORT="6000") as process:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "drained 6000\n", "")
 
 
@@ -76,7 +76,7 @@ def test_a_second_signal_ends_at_once(tmp_path):
         process.send_signal(signal.SIGTERM)
         assert process.stdout.readline() == "stopping\n"
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert process.returncode == 130
 
 
@@ -84,7 +84,7 @@ def test_a_body_that_does_not_drain_in_time_is_ended(tmp_path):
     with program(HANGING.replace("GRACE\n", "0.1\n"), tmp_path) as process:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 3
     assert err == "error runtime.stop_timeout: not stopped 0.1 seconds after the signal\n"
 

@@ -17,7 +17,7 @@ from simulator.options import Options
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "simulator", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
 
 
 @pytest.mark.parametrize(
@@ -73,23 +73,27 @@ async def test_as_a_program_it_tells_its_addresses_and_logs_its_totals(tmp_path:
     process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
     try:
         assert process.stdout is not None
-        ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 20))
+        ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
         assert ready["ws_url"] == f"ws://127.0.0.1:{ready['port']}/binance"
         async with (
             connect(ready["ws_url"] + "/ws/btcusdt@trade", max_queue=None) as socket,
             aiohttp.ClientSession() as http,
         ):
-            await asyncio.wait_for(socket.recv(), 10)
-            await asyncio.sleep(1.5)
+            await asyncio.wait_for(socket.recv(), 60)
             root = f"http://127.0.0.1:{ready['port']}"
             async with http.get(f"{root}/health/live") as answer:
                 assert answer.status == 200
+            state = ""
+            while state != "ended":
+                await asyncio.sleep(0.1)
+                async with http.get(f"{root}/_sim/ledger") as answer:
+                    state = (await answer.json())["exchanges"]["binance"]["state"]
             async with http.get(f"{root}/metrics") as answer:
                 metrics = await answer.text()
         assert 'simulator_frames_total{channel="trade",exchange="binance",symbol="BTCUSDT"} 40.0' in metrics
     finally:
         process.terminate()
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [line["final"] for line in lines] == [False] * (len(lines) - 1) + [True]
     assert lines[-1]["exchanges"]["binance"]["symbols"]["BTCUSDT"]["frames"] == {"trade": 40}

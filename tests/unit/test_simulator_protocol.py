@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
@@ -15,6 +16,7 @@ from simulator.runner import Pace
 from simulator.server import Server
 from tests.simulator_client import serving
 
+PATIENCE_SECONDS = 60
 STREAMS = ["btcusdt@depth@100ms", "btcusdt@trade"]
 
 
@@ -26,7 +28,7 @@ async def ask(socket: ClientConnection, request: str | dict[str, Any]) -> dict[s
     """Send a request and return its reply: the next message that is no market data."""
     await socket.send(request if isinstance(request, str) else json.dumps(request))
     while True:
-        message: dict[str, Any] = json.loads(await asyncio.wait_for(socket.recv(), 5))
+        message: dict[str, Any] = json.loads(await asyncio.wait_for(socket.recv(), PATIENCE_SECONDS))
         if "stream" not in message and "e" not in message:
             return message
 
@@ -34,7 +36,7 @@ async def ask(socket: ClientConnection, request: str | dict[str, Any]) -> dict[s
 async def until_closed(socket: ClientConnection) -> AsyncIterator[str | bytes]:
     with suppress(ConnectionClosed):
         while True:
-            yield await asyncio.wait_for(socket.recv(), 5)
+            yield await asyncio.wait_for(socket.recv(), PATIENCE_SECONDS)
 
 
 SUBSCRIBE = {"method": "SUBSCRIBE", "params": STREAMS, "id": 1}
@@ -153,10 +155,14 @@ async def test_a_wrong_address_is_refused(path: str) -> None:
 
 async def test_the_sixth_message_within_a_second_closes_the_connection() -> None:
     async with serving() as (server, _), connect(at(server, "/ws")) as socket:
-        for number in range(6):
-            await socket.send(json.dumps({"method": "LIST_SUBSCRIPTIONS", "id": number}))
+        began = time.monotonic()
+        # Six at a time, again if the machine stood still in between: the sixth came in another second then.
+        with suppress(ConnectionClosed):
+            for number in range(6 * PATIENCE_SECONDS):
+                await socket.send(json.dumps({"method": "LIST_SUBSCRIPTIONS", "id": number}))
+                await asyncio.sleep(0.0 if number % 6 < 5 else 0.1)
         replies = [message async for message in until_closed(socket)]
-        assert len(replies) <= 5
+        assert len(replies) <= 5 * (1 + int(time.monotonic() - began))
         assert socket.close_code == 1008
 
 
@@ -193,10 +199,10 @@ async def test_who_answers_no_ping_is_closed() -> None:
         aiohttp.ClientSession() as session,
         session.ws_connect(at(server, "/ws"), autoping=False) as socket,
     ):
-        ping = await socket.receive(5)
+        ping = await socket.receive(PATIENCE_SECONDS)
         assert ping.type is aiohttp.WSMsgType.PING
         assert ping.data.isdigit()
-        while (await socket.receive(5)).type is aiohttp.WSMsgType.PING:
+        while (await socket.receive(PATIENCE_SECONDS)).type is aiohttp.WSMsgType.PING:
             pass
         assert socket.close_code == 1008
 
@@ -208,18 +214,20 @@ async def test_an_unsolicited_pong_does_not_count() -> None:
         aiohttp.ClientSession() as session,
         session.ws_connect(at(server, "/ws"), autoping=False) as socket,
     ):
-        while (await socket.receive(5)).type is aiohttp.WSMsgType.PING:
-            await socket.pong(b"other")
+        while (await socket.receive(PATIENCE_SECONDS)).type is aiohttp.WSMsgType.PING:
+            with suppress(ConnectionError):  # closed in the meantime, which is read next
+                await socket.pong(b"other")
         assert socket.close_code == 1008
 
 
 async def test_who_answers_pings_stays_connected() -> None:
-    limits = {"ping_seconds": 0.3, "pong_seconds": 0.5}
+    # Longer than this process may stand still: who answers a ping and who judges it are both in it.
+    limits = {"ping_seconds": 0.3, "pong_seconds": 5.0}
     async with (
         serving(limits=limits) as (server, _),
         connect(at(server, "/ws"), ping_interval=None) as socket,
     ):
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(6)
         assert (await ask(socket, {"method": "LIST_SUBSCRIPTIONS", "id": 1}))["id"] == 1
 
 
