@@ -51,8 +51,10 @@ class SlotState:
         self._slot = slot
         self._bucket_size = bucket_size
         self._depth = depth
-        self._listed = {name: symbol for name, symbol in slot.symbols.items() if not name.startswith("!")}
-        self._connections = Connections(lambda: ConnectionProcessor(exchange, self._listed, bucket_size))
+        # Without self in the closure: a state that is given up goes at once, not when cycles are looked for.
+        listed = {name: symbol for name, symbol in slot.symbols.items() if not name.startswith("!")}
+        self._listed = listed
+        self._connections = Connections(lambda: ConnectionProcessor(exchange, listed, bucket_size))
         self.symbols = {
             symbol: SymbolState(symbol, exchange.name) for symbol in sorted(slot.symbols.values())
         }

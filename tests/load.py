@@ -6,15 +6,17 @@ Latencies are those of a reader: wall time when a record is there less the time 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import click
+import psutil
 import psycopg
 import redis
 from confluent_kafka import OFFSET_END, Consumer, Message, TopicPartition
@@ -39,6 +41,8 @@ LAG_SECONDS = 1.0
 EVERY = 5
 """Of trades, one in so many is decoded: the onlooker must not be the load."""
 POLL_SECONDS = 0.1
+BATCH, BATCH_SECONDS = 200, 0.01
+"""Records at once: a full batch is waited for, so a large one would be seen late."""
 
 HOPS = {
     "receive": "exchange's time of a trade → received by the producer",
@@ -121,7 +125,7 @@ class Topics:
 
     def look(self) -> None:
         """A batch of records."""
-        for message in self._consumer.consume(1_000, POLL_SECONDS):
+        for message in self._consumer.consume(BATCH, BATCH_SECONDS):
             if message.error() is None:
                 self._take(message, time.time())
 
@@ -196,6 +200,19 @@ class Database:
         self._connection.close()
 
 
+def cpu_seconds(demo: Demo) -> dict[str, float]:
+    """Program or server -> seconds of CPU it has used so far; the onlooker is ``load``."""
+    names = {state.pid: name for name, state in demo.programs.status().items()}
+    found: dict[str, float] = defaultdict(float)
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            name = names.get(process.pid) or ("load" if process.pid == os.getpid() else process.name())
+            if process.pid in names or name in ("load", "java", "postgres", "redis-server"):
+                spent = process.cpu_times()
+                found[name] += spent.user + spent.system
+    return found
+
+
 def measure(demo: Demo, seconds: float, memory: Path) -> tuple[Latencies, list[str]]:
     """Look on for so long: latencies and blind ticks, lines of memory samples."""
     latencies = Latencies()
@@ -208,8 +225,13 @@ def measure(demo: Demo, seconds: float, memory: Path) -> tuple[Latencies, list[s
             onlooker = Onlooker(eye.look)
             onlooker.start()
             stack.callback(onlooker.end)
+        before, began = cpu_seconds(demo), time.monotonic()
         _wait(demo, seconds)
+        passed, after = time.monotonic() - began, cpu_seconds(demo)
     sampler.end()
+    shares = {name: (spent - before.get(name, 0.0)) / passed for name, spent in after.items()}
+    click.echo("cores: " + ", ".join(f"{name} {share:.2f}" for name, share in sorted(shares.items())))
+    click.echo(f"cores in all: {sum(shares.values()):.2f} of {psutil.cpu_count()}")
     return latencies, memory.read_text().splitlines()
 
 
