@@ -159,7 +159,7 @@ class NormalizeTask:
             shift_us = time_us - (time_us if self._stream_us is None else self._stream_us)
             self._mark_us = self._stream_us = time_us
             for slot in self._slots.values():
-                slot.shift(shift_us)
+                slot.shift(shift_us, self._emit)
             return
         self._mark_us = max(self._mark_us, time_us)
         self._advance(time_us)

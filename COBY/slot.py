@@ -113,11 +113,11 @@ class SlotState:
         for symbol in self.symbols:
             self._judge(symbol, stream_us, emit, ended="sequence_gap")
 
-    def shift(self, shift_us: int) -> None:
+    def shift(self, shift_us: int, emit: Emit) -> None:
         """Stream time was set anew, by so much."""
         for connection in self._connections:
             connection.shift(shift_us)
-        self.symbols.shift(shift_us)
+        self.symbols.shift(shift_us, emit)
 
     def save(self) -> SavedSlot:
         """The state."""

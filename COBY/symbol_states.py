@@ -80,13 +80,20 @@ class SymbolState:
             emit(msgspec.structs.replace(self.gap, timestamp=stream_us, until_time=stream_us))
             self.gap = None
 
-    def shift(self, shift_us: int) -> None:
-        """Stream time was set anew: what was measured in it moves along."""
+    def shift(self, shift_us: int, emit: Emit) -> None:
+        """Stream time was set anew: what was measured in it moves along.
+
+        An open gap is closed where it began, and opened again where that is now: its time is part of its key.
+        """
         self.proven_us += shift_us
         if self.interval is not None:
             self.interval.start_us += shift_us
-        if self.gap is not None:
-            self.gap = msgspec.structs.replace(self.gap, from_time=self.gap.from_time + shift_us)
+        if self.gap is not None and shift_us:
+            was = self.gap
+            emit(msgspec.structs.replace(was, until_time=was.from_time))
+            moved = (was.timestamp + shift_us, was.from_time + shift_us)
+            self.gap = msgspec.structs.replace(was, timestamp=moved[0], from_time=moved[1])
+            emit(self.gap)
 
     def save(self) -> SavedSymbol:
         """The state."""
@@ -162,10 +169,10 @@ class Symbols(dict[str, SymbolState]):
         for state in self.values() if event.symbol is None else filter(None, (self.get(event.symbol),)):
             state.minute.rejected += 1
 
-    def shift(self, shift_us: int) -> None:
+    def shift(self, shift_us: int, emit: Emit) -> None:
         """Stream time was set anew, by so much."""
         for state in self.values():
-            state.shift(shift_us)
+            state.shift(shift_us, emit)
 
     def save(self) -> dict[str, SavedSymbol]:
         """The state."""
