@@ -111,6 +111,7 @@ CHANGES = [
     ),
     ("heatmap_ticks", 'UPDATE heatmap_ticks SET missing = \'{{"x": "stale"}}\' WHERE {one}', "missing.x"),
     ("quality", "UPDATE quality SET events = events - 1 WHERE {one}", "events"),
+    ("continuity", "UPDATE continuity SET sequenced = sequenced - 1 WHERE {one}", "sequenced"),
 ]
 """Table, what is done to it, what verify says. The first is one digit of a heatmap; the others take longer together."""
 
@@ -218,5 +219,5 @@ def test_a_key_of_redis_that_is_no_record_s_is_found(full):
 def test_rows_are_read_from_the_database_as_sql_has_them(full):
     """The sums of verify's own reading and of plain SQL agree: nothing was left out of what was compared."""
     _, table, _ = full.verify(full.env)
-    for name in ("trade_events", "ohlcv_data", "order_book_snapshots", "quality", "gaps"):
+    for name in ("trade_events", "ohlcv_data", "order_book_snapshots", "quality", "continuity", "gaps"):
         assert table[name][0] == query(full.database.dsn, f"SELECT count(*) FROM {name}")[0][0]
