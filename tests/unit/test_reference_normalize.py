@@ -5,15 +5,16 @@ from collections import Counter
 
 import pytest
 
+from COBY.config import load_config
 from COBY.normalize import NormalizeTask
 from COBY.stage import StoredRecord
 from COBY.topics import RAW_PARTITIONS, partition_of
-from tests.normalize_log import ONE
+from tests.naive_book import NaiveBook
 from tests.reference import compare
 from tests.reference.by_hand import Log, settings
+from tests.reference.by_hand_pushed import KrakenLog
 from tests.reference.run import compute
 
-PARTITION = partition_of(b"binance-0", RAW_PARTITIONS)
 PLACE = ("symbol", "exchange", "timestamp", "reason", "until_time", "conn")
 
 
@@ -71,6 +72,37 @@ class Losses:
             self.on(conn).trade(self.now, self.trades, "100", "0.1")
 
 
+class Checksums:
+    """The same of an exchange whose books a checksum alone proves: updates lost show in the next one's checksum."""
+
+    def __init__(self, seed):
+        pick, self.log, self.naive = random.Random(seed), KrakenLog(), NaiveBook(1000)
+        self.log.marks(0.0)
+        self.log.event(0.0, "connected")
+        self.log.instrument(0.01, 1, 1)
+        whole = [("99.0", "1.0"), ("98.0", "2.0")], [("101.0", "3.0"), ("102.0", "4.0")]
+        for number in range(1, 400):
+            now, what = number / 20, pick.choice(["update"] * 14 + ["loss", "snapshot"])
+            side, price = pick.choice([(0, f"{pick.randint(90, 98)}.0"), (1, f"{pick.randint(102, 110)}.0")])
+            levels = ([], [])
+            levels[side].append((price, f"{pick.randint(1, 9)}.0"))
+            if what == "snapshot" or number == 1:
+                self.naive.take(*whole, True)
+                self.log.book(now, "snapshot", *whole, self.digits())
+            else:
+                self.naive.take(*levels, False)
+                if what == "update":
+                    self.log.book(now, "update", *levels, self.digits())
+            if number % 10 == 0:
+                self.log.event(now, "alive")
+                self.log.marks(now)
+
+    def digits(self):
+        """What the checksum is made of, by the exchange's description: ten asks, then ten bids, best first."""
+        numbers = [level for name in ("asks", "bids") for level in self.naive.levels(name)[:10]]
+        return "".join(f"{number:.1f}".replace(".", "").lstrip("0") for level in numbers for number in level)
+
+
 def stored(record):
     """As tasks take it."""
     names = ("received_ns", "conn", "seq", "kind", "url", "symbol")
@@ -80,10 +112,12 @@ def stored(record):
     )
 
 
-def made(records):
+def made(records, exchange="binance"):
     """Topic -> decoded records of the pipeline's own task."""
     found = {}
-    for output in NormalizeTask(ONE, "binance", PARTITION).process([stored(one) for one in records]):
+    config = load_config({"SYMBOLS": "BTCUSDT", "HEATMAP_DEPTH": "50", "EXCHANGES": exchange})
+    task = NormalizeTask(config, exchange, partition_of(f"{exchange}-0".encode(), RAW_PARTITIONS))
+    for output in task.process([stored(one) for one in records]):
         if output.topic not in ("dlq", "control"):
             found.setdefault(output.topic, []).append(compare.decode(output.topic, output.value))
     return found
@@ -100,6 +134,23 @@ def test_books_trades_gaps_and_intervals_are_those_of_the_independent_computatio
     ended = [row for row in actual["continuity"] if row["reason"] is not None]
     assert compare.compare_topic("continuity", expected["continuity"], ended) == []
     assert len(ended) > 3
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_so_they_are_where_only_checksums_prove_a_book(seed):
+    records = Checksums(seed).log.records()
+    expected, actual = compute(records, settings(exchanges=("kraken",))), made(records, "kraken")
+    assert compare.compare_topic("book", expected["book"], actual["book"]) == []
+    holes = [Counter(tuple(row[key] for key in PLACE) for row in side["gap"]) for side in (expected, actual)]
+    assert holes[0] == holes[1]
+    assert {row["reason"] for row in actual["gap"]} == {"checksum"}
+    ended = [row for row in actual["continuity"] if row["reason"] is not None]
+    assert compare.compare_topic("continuity", expected["continuity"], ended) == []
+    assert {(row["rule"], row["sequenced"]) for row in ended} == {("checksum", 0)}
+    for row in ended:
+        # Every book frame of the interval holds, but for the one that ended it.
+        times = [one["received_ns"] // 1000 for one in records if b'"checksum"' in one["value"]]
+        assert row["checked"] == sum(row["start_time"] <= time < row["timestamp"] for time in times)
 
 
 @pytest.mark.parametrize("seed", range(12))
