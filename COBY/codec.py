@@ -20,7 +20,7 @@ import msgspec
 
 from COBY.records import NAMES, Record
 from COBY.utils.exceptions import ProcessingError
-from schemas import IDS, schema_text
+from schemas import FORMER, IDS, former_text, schema_text
 
 Writer = Callable[[Any], bytes]
 Reader = Callable[[Any], Any]
@@ -35,7 +35,7 @@ def encode(record: Record, ids: dict[str, int] = IDS) -> bytes:
 
 
 def decode(value: bytes | None, ids: dict[str, int] = IDS) -> Record:
-    """The record that ``encode`` wrote.
+    """The record that ``encode`` wrote, today or under a former schema: what that lacks has its default.
 
     ProcessingError: codec.null, codec.format, codec.unknown_schema, codec.broken.
     """
@@ -47,13 +47,19 @@ def decode(value: bytes | None, ids: dict[str, int] = IDS) -> Record:
         )
     number = int.from_bytes(value[1:5], "big")
     name = next((key for key, known in ids.items() if known == number), None)
+    former = name is None and ids == IDS and number in FORMER
+    if former:
+        name = FORMER[number]
     if name is None:
         raise ProcessingError(
             "codec.unknown_schema", f"schema id {number}", allowed=f"one of {sorted(ids.values())}"
         )
     body = io.BytesIO(value[5:])
     try:
-        plain = fastavro.schemaless_reader(body, _parsed(name, raw=True), None)
+        if former:
+            plain = fastavro.schemaless_reader(body, _parsed_former(number), _parsed(name, raw=True))
+        else:
+            plain = fastavro.schemaless_reader(body, _parsed(name, raw=True), None)
     except Exception as error:  # fastavro raises whatever its buffers raise; all of it means a broken body
         raise ProcessingError("codec.broken", f"{name}: {error or type(error).__name__}") from error
     if body.tell() != len(value) - 5:
@@ -69,6 +75,11 @@ def _parsed(name: str, raw: bool) -> Any:
     """fastavro's schema; ``raw`` takes the logical types away, so that decimals come as bytes and times as ints."""
     schema = json.loads(schema_text(name))
     return fastavro.parse_schema(_without_logical(schema) if raw else schema, named_schemas={})
+
+
+@cache
+def _parsed_former(number: int) -> Any:
+    return fastavro.parse_schema(_without_logical(json.loads(former_text(number))), named_schemas={})
 
 
 def _without_logical(schema: Any) -> Any:

@@ -54,11 +54,11 @@ class Connections:
                 return connection
         return None
 
-    def reason(self, symbol: str) -> tuple[str, str | None]:
-        """Why the symbol is blind: what the newest connection says; and its name."""
+    def reason(self, symbol: str) -> str:
+        """Why the symbol is blind: what the newest connection says."""
         for connection in reversed(self._open.values()):
-            return connection.processor.books[symbol].reason or "", connection.name
-        return self._closed, None
+            return connection.processor.books[symbol].reason or ""
+        return self._closed
 
     def save(self) -> tuple[list[SavedConnection], str]:
         """The state: connections in their order, and why there is none if there is none."""
@@ -71,9 +71,11 @@ class Connections:
             self._add(one.name, one.record_us).load(one)
 
     def _add(self, name: str, stream_us: int) -> Connection:
-        connection = self._open[name] = Connection(name, self._make(), stream_us)
-        if len(self._open) > MAX_CONNECTIONS:
+        if len(self._open) >= MAX_CONNECTIONS:
             del self._open[next(iter(self._open))]
+        used = {connection.line for connection in self}
+        line = next(number for number in range(MAX_CONNECTIONS) if number not in used)
+        connection = self._open[name] = Connection(name, self._make(), stream_us, line)
         return connection
 
     def _drop_lost(self, stream_us: int) -> bool:

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from COBY.exchanges.base import AnyEvent, Delta, Lost, Snapshot, Stale
+from COBY.exchanges.base import AnyEvent, Delta, Lost, Repeated, Snapshot, Stale
 
 MAX_HELD = 10_000
 MAX_PASSED = 20
@@ -56,7 +56,10 @@ class RestChain:
             self.state.held = []
 
     def delta(self, delta: Delta) -> list[AnyEvent]:
-        """An update as it came -> itself if it continues, Lost if something is missing, nothing if held or old."""
+        """An update as it came -> itself if it continues, Lost if something is missing, nothing if held.
+
+        An old one is Repeated, or nothing where it may have been on its way when the snapshot was made.
+        """
         state = self.state
         first, last = delta.first_id, delta.sequence_id
         assert first is not None
@@ -70,7 +73,7 @@ class RestChain:
         if last <= state.last:
             state.passed += 1
             if state.passed < (MAX_PASSED if state.joined else MAX_UNJOINED):
-                return []
+                return [Repeated(self._symbol)] if state.joined else []
             return self._lost(delta, f"stays before {state.last}, at {last}")
         state.last, state.joined, state.passed = last, True, 0
         if state.holding:

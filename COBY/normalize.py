@@ -1,4 +1,4 @@
-"""normalize: one raw partition -> trades, book ticks, gaps, quality, resync requests, dead letters.
+"""normalize: one raw partition -> trades, book ticks, gaps, quality, continuity, resync requests, dead letters.
 
 Stream time (DESIGN.md, "Time is in the log"): the highest so far of min(received_ns, newest mark + 1 s). Until the
 first mark it is the first record's received_ns and no tick is emitted; the first mark sets it, even backwards.
@@ -51,6 +51,14 @@ class State(msgspec.Struct):
     stream_us: int | None
     mark_us: int | None
     slots: dict[str, SavedSlot]
+    gone: Gone | None
+
+
+class Gone(msgspec.Struct):
+    """Records that retention took, from that stream time until the next mark tells how late it has become."""
+
+    from_us: int
+    detail: str
 
 
 class NormalizeTask:
@@ -64,6 +72,7 @@ class NormalizeTask:
         self._grid_us = config.update_frequency_us
         self._stream_us: int | None = None
         self._mark_us: int | None = None
+        self._gone: Gone | None = None
         self._counts: Counter[tuple[str, ...]] = Counter()
         self._emitted: list[Emitted] = []
         self._cause: InRecord
@@ -92,7 +101,9 @@ class NormalizeTask:
     def save(self) -> bytes:
         """See `Task.save`."""
         saved = {name: slot.save() for name, slot in self._slots.items()}
-        return msgspec.msgpack.encode(State(self.next_offset, self._stream_us, self._mark_us, saved))
+        return msgspec.msgpack.encode(
+            State(self.next_offset, self._stream_us, self._mark_us, saved, self._gone)
+        )
 
     def load(self, state: bytes) -> None:
         """See `Task.load`."""
@@ -102,6 +113,7 @@ class NormalizeTask:
             loaded.stream_us,
             loaded.mark_us,
         )
+        self._gone = loaded.gone
         self._slots = self._make_slots()
         for name, slot in self._slots.items():
             if name in loaded.slots:
@@ -123,8 +135,11 @@ class NormalizeTask:
         if kind == "mark":
             self._mark(received_us)
             return
+        clamped = self._mark_us is not None and received_us > self._mark_us + AHEAD_US
+        if clamped:
+            self._counts["clock_skew",] += 1
         if self._mark_us is not None:
-            self._advance(self._clamped(received_us))
+            self._advance(min(received_us, self._mark_us + AHEAD_US))
         elif self._stream_us is None:
             self._stream_us = received_us  # a producer's clock alone does not move time: it waits for a mark
         slot = self._slots.get(record.key.decode(errors="replace") if record.key else "")
@@ -135,7 +150,7 @@ class NormalizeTask:
         else:
             self._counts["events" if kind == "event" else "frames", kind] += 1
             symbol, url = _text(headers.get("symbol")), _text(headers.get("url"))
-            frame = Frame(record.offset, conn, seq, kind, record.value, symbol, url)
+            frame = Frame(record.offset, conn, seq, kind, record.value, symbol, url, received_us, clamped)
             slot.take(frame, self._now(), self._emit)
 
     def _mark(self, time_us: int) -> None:
@@ -144,17 +159,11 @@ class NormalizeTask:
             shift_us = time_us - (time_us if self._stream_us is None else self._stream_us)
             self._mark_us = self._stream_us = time_us
             for slot in self._slots.values():
-                slot.shift(shift_us)
+                slot.shift(shift_us, self._emit)
             return
         self._mark_us = max(self._mark_us, time_us)
         self._advance(time_us)
-
-    def _clamped(self, received_us: int) -> int:
-        assert self._mark_us is not None
-        if received_us > self._mark_us + AHEAD_US:
-            self._counts["clock_skew",] += 1
-            return self._mark_us + AHEAD_US
-        return received_us
+        self._found()
 
     def _now(self) -> int:
         assert self._stream_us is not None
@@ -174,7 +183,8 @@ class NormalizeTask:
         if time_us - before > JUMP_US:
             detail = f"stream time went from {before} to {time_us} us"
             for slot in self._slots.values():
-                slot.lost("time_jump", detail, before, time_us, self._emit)
+                slot.symbols.lost("time_jump", detail, before, time_us, time_us, self._emit)
+                slot.symbols.left_out(first * self._grid_us, last * self._grid_us, self._emit)
             first = last
         for number in range(first, last + 1):
             for slot in self._slots.values():
@@ -182,11 +192,23 @@ class NormalizeTask:
 
     def _hole(self, record: InRecord, expected: int) -> None:
         """Offsets are missing: retention was faster than this task. What was built on them can't be continued."""
+        self._found()
         detail = f"offsets {expected} to {record.offset - 1} are gone"
         now = record.timestamp * 1000 if self._stream_us is None else self._stream_us
+        # Without a mark so far time may still be set back, and so would be where this gap began.
+        until_us = now if self._mark_us is None else None
+        if until_us is None:
+            self._gone = Gone(now, detail)
         for slot in self._slots.values():
-            slot.lost("retention", detail, now, now, self._emit)
+            slot.symbols.lost("retention", detail, now, until_us, now, self._emit)
             slot.forget_connections(now, self._emit)
+
+    def _found(self) -> None:
+        """Close the gap of records that are gone: stream time is beyond them."""
+        if self._gone is not None:
+            gone, now, self._gone = self._gone, self._now(), None
+            for slot in self._slots.values():
+                slot.symbols.lost("retention", gone.detail, gone.from_us, now, now, self._emit, is_told=True)
 
     # --- what comes out --------------------------------------------------------------------------------------------
 
@@ -204,7 +226,7 @@ class NormalizeTask:
             self._counts["ticks", emitted.symbol, "live" if emitted.live else "blind"] += 1
         elif isinstance(emitted, DeadLetter):
             self._counts["rejected", emitted.code] += 1
-        elif isinstance(emitted, Gap) and emitted.until_time is None:
+        elif isinstance(emitted, Gap) and (emitted.until_time is None or emitted.reason == "time_jump"):
             self._counts["gaps", emitted.symbol, emitted.reason] += 1
 
     def _output(self, emitted: Emitted) -> Output:
@@ -238,7 +260,9 @@ def _text(value: bytes | None) -> str | None:
 def _slots(config: Config, name: str, partition: int) -> dict[str, SlotState]:
     exchange = load(name)
     return {
-        slot.name: SlotState(exchange, slot, config.bucket_size_units, config.heatmap_depth)
+        slot.name: SlotState(
+            exchange, slot, config.bucket_size_units, config.heatmap_depth, config.update_frequency_us
+        )
         for slot in slots_of(config, name)
         if partition_of(slot.name.encode(), RAW_PARTITIONS) == partition
     }

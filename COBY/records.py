@@ -148,6 +148,29 @@ class Quality(Record, frozen=True, gc=False):
     anomalies: int
     gaps: int
     crossed_ticks: int
+    blind_us: int = 0
+    crossed_us: int = 0
+    checksum_failures: int = 0
+    skewed: int = 0
+    clamped: int = 0
+    clock_skew_us: int = 0
+
+
+class Continuity(Record, frozen=True, gc=False):
+    """An interval in which one book was proven without a break; ``reason`` None while it goes on."""
+
+    symbol: str
+    exchange: str
+    timestamp: int
+    start_time: int
+    end_time: int
+    rule: str
+    sequenced: int
+    checked: int
+    snapshots: int
+    conn: str
+    connections: int
+    reason: str | None
 
 
 class Heatmap(Record, frozen=True):
@@ -237,6 +260,7 @@ NAMES: dict[type[Record], str] = {
     BookTick: "book",
     Gap: "gap",
     Quality: "quality",
+    Continuity: "continuity",
     Heatmap: "heatmap",
     Consolidated: "consolidated",
     Candle: "ohlcv",

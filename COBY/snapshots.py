@@ -17,7 +17,7 @@ import msgspec
 from COBY.utils.exceptions import ProcessingError
 
 MAGIC = b"COBYSNAP"
-FORM = 1
+FORM = 2
 """Rises when a state of the old form can't be taken up any more. What loads differently is another form."""
 KEPT = 4
 """A key ends with the snapshot's number modulo this, so that compaction keeps a task's last four."""

@@ -50,6 +50,16 @@ TOPICS: dict[str, Topic] = {
             "quality", "quality", "symbol", "quality", PARTITIONS, 30 * DAY_MS, "delete", "quality by minute"
         ),
         Topic(
+            "continuity",
+            "continuity",
+            "symbol",
+            "continuity",
+            PARTITIONS,
+            30 * DAY_MS,
+            "delete",
+            "when books were proven",
+        ),
+        Topic(
             "heatmap",
             "heatmap",
             "symbol",

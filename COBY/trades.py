@@ -20,9 +20,13 @@ ANOMALY_TENTHS = 1  # of the last price
 
 
 class TradeState(msgspec.Struct):
-    """What of a symbol's trades is saved: ids in order of acceptance, last price, and bars since the last tick."""
+    """What of a symbol's trades is saved: ids in order of acceptance, last price, and bars since the last tick.
+
+    ``lines``: of each id a byte, in whose bits are the connections that brought it live.
+    """
 
     ids: list[str]
+    lines: bytes
     last_price: int | None
     live_seen: bool
     bars: list[Bar]
@@ -76,14 +80,17 @@ class Trades:
         self.exchange = exchange
         self.last_price: int | None = None
         self.live_seen = False
-        self._ids: set[str] = set()
+        self._ids: dict[str, int] = {}
         self._order: deque[str] = deque()
         self._bars: dict[int, OpenBar] = {}
 
-    def accept(self, trade: Trade, stream_us: int, offset: int, own_id: str | None) -> TradeEvent | None:
+    def accept(
+        self, trade: Trade, stream_us: int, offset: int, own_id: str | None, line: int = 0
+    ) -> TradeEvent | None:
         """The record of a new trade, None for a known one (or history before the first live trade).
 
         ``own_id`` is ``<conn>-<seq>-<index>``, used where the exchange gives no id; such a trade is never dropped.
+        ``line``: the number of the connection that brings it.
         """
         trade_id = trade.trade_id
         if trade_id is None:
@@ -94,11 +101,28 @@ class Trades:
         if trade.history and not self.live_seen:
             return None
         self.live_seen = True
-        self._remember(trade_id)
+        self._remember(trade_id, 0 if trade.history else 1 << line)
         event = trade_event(trade, self.exchange, trade_id, stream_us, self.last_price)
         self.last_price = event.price
         self._count(event, stream_us, offset)
         return event
+
+    def is_repeat(self, trade: Trade, line: int) -> bool:
+        """Of a trade that `accept` did not take: whether this connection has brought it live before. It has now.
+
+        History sent on subscribing is none, nor is the copy of another connection, before this one or beside it.
+        """
+        if trade.history or trade.trade_id is None:
+            return False
+        lines = self._ids.get(trade.trade_id, 0)
+        self._ids[trade.trade_id] = lines | 1 << line
+        return bool(lines >> line & 1)
+
+    def forget_line(self, line: int) -> None:
+        """That number is another connection's from now on."""
+        for trade_id, lines in self._ids.items():
+            if lines >> line & 1:
+                self._ids[trade_id] = lines & ~(1 << line)
 
     def take_bars(self) -> list[Bar]:
         """The bars since the last call, by second; they are handed over once."""
@@ -110,20 +134,21 @@ class Trades:
 
     def save(self) -> TradeState:
         """The state."""
-        return TradeState(list(self._order), self.last_price, self.live_seen, self._view())
+        lines = bytes(self._ids[trade_id] for trade_id in self._order)
+        return TradeState(list(self._order), lines, self.last_price, self.live_seen, self._view())
 
     def load(self, state: TradeState) -> None:
         """Take up a saved state."""
         self._order = deque(state.ids)
-        self._ids = set(state.ids)
+        self._ids = dict(zip(state.ids, state.lines, strict=True))
         self.last_price, self.live_seen = state.last_price, state.live_seen
         self._bars = {bar.timestamp: _open_bar(bar) for bar in state.bars}
 
-    def _remember(self, trade_id: str) -> None:
-        self._ids.add(trade_id)
+    def _remember(self, trade_id: str, lines: int) -> None:
+        self._ids[trade_id] = lines
         self._order.append(trade_id)
         if len(self._order) > REMEMBERED:
-            self._ids.discard(self._order.popleft())
+            self._ids.pop(self._order.popleft(), None)
 
     def _count(self, event: TradeEvent, stream_us: int, offset: int) -> None:
         time_us = event.timestamp

@@ -30,6 +30,8 @@ PREFIX = "coby"
 PROGRAM_PACKAGES = ("simulator", "producers", "streams", "sinks", "deploy")
 _BLOCK = re.compile(r"(<!-- generated: (?P<name>[a-z]+) -->\n).*?(<!-- end: (?P=name) -->)", re.DOTALL)
 _TABLE = re.compile(r"CREATE TABLE (\w+) \(\n(.*?)\n\);", re.DOTALL)
+_ALTERED = re.compile(r"ALTER TABLE (\w+)\n(.*?);", re.DOTALL)
+_ADDED = re.compile(r"ADD COLUMN (\w+) (.*?),?")
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
@@ -120,8 +122,11 @@ def columns() -> dict[str, tuple[list[tuple[str, str]], str]]:
     """Table -> its (column, type) and its key, by the migrations. ValueError for what this can't read yet."""
     found: dict[str, tuple[list[tuple[str, str]], str]] = {}
     for step in migrations():
-        if "ALTER TABLE" in step.sql:
-            raise ValueError(f"{step.name} alters a table: teach deploy/docs.py to read that")
+        for name, body in _ALTERED.findall(step.sql):
+            for line in body.splitlines():
+                if (added := _ADDED.fullmatch(line.strip())) is None:
+                    raise ValueError(f"{step.name} does {line!r}: teach deploy/docs.py to read that")
+                found[name][0].append((added[1], added[2]))
         for name, body in _TABLE.findall(step.sql):
             lines = [line.strip().rstrip(",") for line in body.splitlines()]
             key = next(line for line in lines if line.startswith("PRIMARY KEY"))

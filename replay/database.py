@@ -133,7 +133,7 @@ class Tables:
             row = cursor.fetchone()
         if row is None or row["position"] is None or _position(row) <= unit.position:
             return False
-        ranks = {"ohlcv_data": row.get("revision"), "gaps": int(row.get("until_time") is not None)}
+        ranks = {"ohlcv_data": row.get("revision"), "gaps": unit.rank, "continuity": unit.rank}
         rank = ranks.get(table)
         ended = from_us(self._range.to_ms * 1000)
         is_later = row["received_at"] >= ended or self._is_beyond(table, row)

@@ -13,7 +13,7 @@ from replay.fields import Plain, plain_of
 from replay.recompute import Recomputed
 from replay.tables import Key, Unit, packed, units_of
 
-NORMALIZED = ("trade", "book", "gap", "quality", "control", "dlq")
+NORMALIZED = ("trade", "book", "gap", "quality", "continuity", "control", "dlq")
 AGGREGATED = ("heatmap", "consolidated", "ohlcv")
 OF_SYMBOLS = tuple(name for name in (*NORMALIZED, *AGGREGATED) if name not in ("control", "dlq"))
 """Topics whose key is a symbol, and those with a latest value in Redis."""

@@ -15,23 +15,29 @@ from typing import Any
 
 import fastavro
 
-from schemas import IDS, schema_text
+from schemas import FORMER, IDS, former_text, schema_text
 
 Plain = dict[str, Any]
 
 
 @cache
-def _schema(number: int) -> Any:
+def _schemas(number: int) -> tuple[Any, Any]:
+    """What a record of that id was written by, and what it is read as: None for the same."""
+    if number in FORMER:
+        return _parsed(former_text(number)), _parsed(schema_text(FORMER[number]))
     name = next(key for key, known in IDS.items() if known == number)  # StopIteration: no schema of ours
-    return fastavro.parse_schema(json.loads(schema_text(name)), named_schemas={})
+    return _parsed(schema_text(name)), None
+
+
+def _parsed(text: str) -> Any:
+    return fastavro.parse_schema(json.loads(text), named_schemas={})
 
 
 def plain_of(value: bytes) -> Plain:
     """The fields of a record: Decimals, datetimes in UTC, lists and dicts. ValueError for what is no record of ours."""
     try:
-        record = fastavro.schemaless_reader(
-            io.BytesIO(value[5:]), _schema(int.from_bytes(value[1:5], "big")), None
-        )
+        written, read = _schemas(int.from_bytes(value[1:5], "big"))
+        record = fastavro.schemaless_reader(io.BytesIO(value[5:]), written, read)
     except Exception as error:  # fastavro raises whatever its buffers raise
         raise ValueError(f"no record: {error!r}") from error
     if not isinstance(record, dict):

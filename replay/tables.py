@@ -34,6 +34,7 @@ LAYOUTS = {
     "ohlcv_data": Layout("ohlcv", ("timestamp", "symbol", "timeframe"), False),
     "gaps": Layout("gap", ("from_time", "symbol", "exchange", "reason"), False),
     "quality": Layout("quality", ("timestamp", "symbol", "exchange")),
+    "continuity": Layout("continuity", ("start_time", "symbol", "exchange"), False),
 }
 
 
@@ -78,10 +79,11 @@ def units_of(topic: str, record: Plain, position: str, store_interval_us: int) -
         case "ohlcv":
             return [Unit("ohlcv_data", [_candle(record, position)], record["revision"])]
         case "gap":
-            row = _only(record, GAP) | _told(record, position)
-            return [Unit("gaps", [row], int(record["until_time"] is not None))]
+            return [Unit("gaps", [_only(record, GAP) | _told(record, position)])]
         case "quality":
             return [Unit("quality", [_only(record, QUALITY) | _told(record, position)])]
+        case "continuity":
+            return [Unit("continuity", [_only(record, CONTINUITY) | _told(record, position)])]
     return []
 
 
@@ -89,6 +91,8 @@ TRADE = "symbol exchange timestamp received_at price size side trade_id"
 BOOK = "symbol exchange timestamp sequence_id mid_price spread bid_volume ask_volume"
 GAP = "symbol exchange from_time until_time reason conn detail"
 QUALITY = "symbol exchange timestamp score coverage accepted events rejected duplicates anomalies gaps crossed_ticks"
+QUALITY += " blind_us crossed_us checksum_failures skewed clamped clock_skew_us"
+CONTINUITY = "symbol exchange start_time end_time rule sequenced checked snapshots conn connections reason"
 
 
 def _only(record: Plain, names: str) -> Row:

@@ -18,9 +18,9 @@ from COBY.utils.exceptions import StorageError
 from COBY.utils.logging import get_logger
 from sinks.intake import Partition
 from sinks.schema import check_schema
-from sinks.tables import CANDLES, GAPS, QUALITY, TRADES
+from sinks.tables import CANDLES, CONTINUITY, GAPS, QUALITY, TRADES
 
-TABLES = {"trade": TRADES, "gap": GAPS, "quality": QUALITY, "ohlcv": CANDLES}
+TABLES = {"trade": TRADES, "gap": GAPS, "quality": QUALITY, "continuity": CONTINUITY, "ohlcv": CANDLES}
 """Channel -> table, of the channels whose keys may change rarely; the others have every key at every tick."""
 NEAR = 100
 """Rows of a key, newest first, among which the last received one is looked for: times are not quite in order."""

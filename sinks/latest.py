@@ -9,6 +9,7 @@ from COBY.records import (
     BookTick,
     Candle,
     Consolidated,
+    Continuity,
     Gap,
     Heatmap,
     Quality,
@@ -19,14 +20,14 @@ from COBY.records import (
 from COBY.runtime.redis import feed_key, latest_key, positions_key
 from sinks.jsonform import plain
 
-CHANNELS = ("trade", "book", "gap", "quality", "heatmap", "consolidated", "ohlcv", "status")
+CHANNELS = ("trade", "book", "gap", "quality", "continuity", "heatmap", "consolidated", "ohlcv", "status")
 """Names of the topics that are cached."""
 
-TAILS = {"ohlcv": 50_000, "gap": 10_000, "quality": 10_000, "status": 10_000}
+TAILS = {"ohlcv": 50_000, "gap": 10_000, "quality": 10_000, "continuity": 10_000, "status": 10_000}
 TAIL = 2_000
 """Records of a partition read back into an empty Redis. The channels of TAILS have keys that change rarely."""
 
-FEED_LENGTHS = {"trade": 10_000, "gap": 10_000, "quality": 10_000}
+FEED_LENGTHS = {"trade": 10_000, "gap": 10_000, "quality": 10_000, "continuity": 10_000}
 FEED_LENGTH = 1_000
 """Entries a live feed keeps (about): minutes for the channels of every tick."""
 
@@ -81,7 +82,7 @@ def entry_of(
 def key_parts(record: Record) -> tuple[str, ...]:
     """What follows the channel in the key of the latest value; the first part names the feed."""
     match record:
-        case TradeEvent() | BookTick() | Gap() | Quality():
+        case TradeEvent() | BookTick() | Gap() | Quality() | Continuity():
             return record.symbol, record.exchange
         case Heatmap() | Consolidated():
             return (record.symbol,)

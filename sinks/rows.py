@@ -12,12 +12,23 @@ from datetime import datetime
 from decimal import Context, Decimal
 from typing import NamedTuple
 
-from COBY.records import BookTick, Candle, Gap, Heatmap, Level, Quality, Record, TradeEvent
+from COBY.records import BookTick, Candle, Continuity, Gap, Heatmap, Level, Quality, Record, TradeEvent
 from COBY.text import decimal_text
 from COBY.utils.intervals import from_us
-from sinks.tables import BOOKS, CANDLES, CELLS, GAPS, HEATMAPS, QUALITY, TRADES, Table, Values
+from sinks.tables import (
+    BOOKS,
+    CANDLES,
+    CELLS,
+    CONTINUITY,
+    GAPS,
+    HEATMAPS,
+    QUALITY,
+    TRADES,
+    Table,
+    Values,
+)
 
-TOPICS = ("book", "trade", "heatmap", "ohlcv", "gap", "quality")
+TOPICS = ("book", "trade", "heatmap", "ohlcv", "gap", "quality", "continuity")
 """Names of the topics that have tables."""
 
 _EXACT = Context(prec=100)  # the default context would round sizes of more than 28 digits
@@ -51,6 +62,8 @@ def rows_of(record: Record, position: str | None, store_interval_us: int) -> lis
             return [_gap_row(record, position)]
         case Quality():
             return [_quality_row(record, position)]
+        case Continuity():
+            return [_continuity_row(record, position)]
     raise TypeError(f"{type(record).__name__} has no table")
 
 
@@ -177,8 +190,36 @@ def _quality_row(record: Quality, position: str | None) -> Row:
         record.gaps,
         record.crossed_ticks,
     )
+    later = (
+        record.blind_us,
+        record.crossed_us,
+        record.checksum_failures,
+        record.skewed,
+        record.clamped,
+        record.clock_skew_us,
+    )
+    head = (record.symbol, record.exchange, time, *map(decimal, shares))
+    return Row(QUALITY, (*head, *counts, time, position, *later))
+
+
+def _continuity_row(record: Continuity, position: str | None) -> Row:
     return Row(
-        QUALITY, (record.symbol, record.exchange, time, *map(decimal, shares), *counts, time, position)
+        CONTINUITY,
+        (
+            record.symbol,
+            record.exchange,
+            from_us(record.start_time),
+            from_us(record.end_time),
+            record.rule,
+            record.sequenced,
+            record.checked,
+            record.snapshots,
+            record.conn,
+            record.connections,
+            record.reason,
+            from_us(record.timestamp),
+            position,
+        ),
     )
 
 

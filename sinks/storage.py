@@ -24,10 +24,10 @@ from COBY.utils.exceptions import StorageError, ValidationError
 from COBY.utils.timing import to_us
 from sinks.rows import Row, book_row, trade_row
 from sinks.schema import migrate
-from sinks.tables import BOOKS, CANDLES, CELLS, GAPS, HEATMAPS, QUALITY, TRADES, Table
+from sinks.tables import BOOKS, CANDLES, CELLS, CONTINUITY, GAPS, HEATMAPS, QUALITY, TRADES, Table
 from sinks.writer import write_rows
 
-HISTORY = (BOOKS, TRADES, CELLS, HEATMAPS, CANDLES, GAPS, QUALITY)
+HISTORY = (BOOKS, TRADES, CELLS, HEATMAPS, CANDLES, GAPS, QUALITY, CONTINUITY)
 MAX_ROWS = 100_000
 T = TypeVar("T")
 

@@ -7,6 +7,12 @@ from typing import Any, NamedTuple
 
 Values = tuple[Any, ...]
 
+LATER = (
+    "excluded.position IS NULL OR t.position IS NULL"
+    " OR string_to_array(excluded.position, ':')::bigint[] >= string_to_array(t.position, ':')::bigint[]"
+)
+"""Of two records of one key that which its source wrote later stands, though an older one come again by hand."""
+
 
 class Table(NamedTuple):
     """One table. ``replaces``: SQL that lets the new row (excluded) replace the stored one (t); None: always."""
@@ -56,16 +62,22 @@ GAPS = _table(
     "gaps",
     "from_time symbol exchange reason",
     "symbol exchange from_time until_time reason conn detail received_at position",
-    # The closing record carries until_time; the opening one never opens it again.
-    replaces="excluded.until_time IS NOT NULL OR t.until_time IS NULL",
+    # The closing record follows the opening one; a book lost again at the same stream time opens its gap anew.
+    replaces=LATER,
 )
 QUALITY = _table(
     "quality",
     "timestamp symbol exchange",
     "symbol exchange timestamp score coverage accepted events rejected duplicates anomalies gaps crossed_ticks"
-    " received_at position",
+    " received_at position blind_us crossed_us checksum_failures skewed clamped clock_skew_us",
 )
-TABLES = {table.name: table for table in (BOOKS, TRADES, CELLS, HEATMAPS, CANDLES, GAPS, QUALITY)}
+CONTINUITY = _table(
+    "continuity",
+    "start_time symbol exchange",
+    "symbol exchange start_time end_time rule sequenced checked snapshots conn connections reason received_at position",
+    replaces=LATER,
+)
+TABLES = {table.name: table for table in (BOOKS, TRADES, CELLS, HEATMAPS, CANDLES, GAPS, QUALITY, CONTINUITY)}
 
 
 def last_per_key(table: Table, rows: Iterable[Values]) -> list[Values]:
@@ -86,7 +98,12 @@ def _replaces(table: Table, former: Values, values: Values) -> bool:
     if table is CANDLES:
         column = table.columns.index("revision")
         return bool(values[column] >= former[column])
-    if table is GAPS:
-        column = table.columns.index("until_time")
-        return values[column] is not None or former[column] is None
+    if table.replaces is LATER:
+        places = [_position(table, one) for one in (former, values)]
+        return None in places or places[0] <= places[1]  # type: ignore[operator]  # neither is None
     return True
+
+
+def _position(table: Table, values: Values) -> tuple[int, ...] | None:
+    text = values[table.columns.index("position")]
+    return None if text is None else tuple(map(int, text.split(":")))

@@ -244,7 +244,7 @@ def serve(cfg: Config, stop: threading.Event) -> None:
 
 @click.command()
 def main() -> None:
-    """Store trades, books, heatmaps, candles, gaps and quality in TimescaleDB, each row once.
+    """Store trades, books, heatmaps, candles, gaps, quality and continuity in TimescaleDB, each row once.
 
     Needs the topics (`coby topics apply`) and the tables (`coby db init`). SIGTERM ends it within 30 seconds.
 

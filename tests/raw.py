@@ -45,11 +45,16 @@ class RawLog:
 
 
 def depth(
-    first: int, last: int, bids: list[list[str]], asks: list[list[str]], symbol: str = "BTCUSDT"
+    first: int,
+    last: int,
+    bids: list[list[str]],
+    asks: list[list[str]],
+    symbol: str = "BTCUSDT",
+    ms: int = 1_700_000_000_000,
 ) -> Any:
     data = {
         "e": "depthUpdate",
-        "E": 1_700_000_000_000,
+        "E": ms,
         "s": symbol,
         "U": first,
         "u": last,

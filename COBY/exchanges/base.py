@@ -100,6 +100,15 @@ class Stale(Event, frozen=True, gc=False):
     detail: str
 
 
+class Repeated(Event, frozen=True, gc=False):
+    """The exchange sent an update once more on this connection, or late: passed over. None: of which symbol is unknown.
+
+    What is older than a snapshot just joined is none: it was on its way.
+    """
+
+    symbol: str | None = None
+
+
 class NotListed(Event, frozen=True, gc=False):
     """The exchange says that it does not have the symbol: not_listed, not broken."""
 
@@ -141,7 +150,7 @@ class Notice(Event, frozen=True, gc=False):
     detail: str
 
 
-AnyEvent = Trade | Snapshot | Delta | Lost | Stale | NotListed | Rejected | Notice
+AnyEvent = Trade | Snapshot | Delta | Lost | Stale | Repeated | NotListed | Rejected | Notice
 
 
 class Decoder(Protocol):

@@ -36,6 +36,7 @@ from COBY.exchanges.base import (
     Farewell,
     Refused,
     Rejected,
+    Repeated,
     Session,
     Snapshot,
     Trade,
@@ -165,7 +166,7 @@ class CoinbaseDecoder(ChainedDecoder[SocketChain]):
             return self._unread(Rejected("frame.shape", "sequence_num, allowed: 0 to 2^63 - 2"))
         missing = self._counted.take(number)
         if missing is None:
-            return []
+            return [Repeated()]
         lost = self._lose(sorted(self._chains), missing) if missing else []
         try:
             return lost + self._read(message.channel, message.events)

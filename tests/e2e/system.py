@@ -23,7 +23,7 @@ from deploy.local.programs import Program, on_free_ports, pipeline, simulated, s
 from deploy.local.supervise import Programs
 
 ENDED = ("stopped", "ended")
-DERIVED = ("trade", "book", "gap", "quality", "heatmap", "consolidated", "ohlcv")
+DERIVED = ("trade", "book", "gap", "quality", "continuity", "heatmap", "consolidated", "ohlcv")
 
 
 @dataclass

@@ -90,7 +90,7 @@ def test_the_holes_are_those_of_the_independent_computation(lived, expected):
 
     def holes(rows):
         return Counter(
-            (*(row[key] for key in ("symbol", "exchange", "timestamp", "reason", "until_time")),)
+            (*(row[key] for key in ("symbol", "exchange", "timestamp", "reason", "until_time", "conn")),)
             for row in rows
         )
 
@@ -99,6 +99,12 @@ def test_the_holes_are_those_of_the_independent_computation(lived, expected):
     shown = {(row["symbol"], row["exchange"], row["timestamp"]): row["from_time"] for row in expected["gap"]}
     for row in actual:
         assert row["from_time"] <= shown[row["symbol"], row["exchange"], row["timestamp"]]
+
+
+def test_the_intervals_that_ended_are_those_of_the_independent_computation(lived, expected):
+    ended = [row for row in decoded(lived, "continuity") if row["reason"] is not None]
+    assert len(ended) >= 6
+    assert compare.compare_topic("continuity", expected["continuity"], ended) == []
 
 
 def test_the_topics_hold_what_one_undisturbed_worker_makes_of_the_raw_topics(lived):

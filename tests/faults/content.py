@@ -24,7 +24,7 @@ from COBY.stage import StoredRecord
 from COBY.topics import topic_name
 from tests.faults.segments import Writers
 
-DERIVED = ("trade", "book", "gap", "quality", "heatmap", "consolidated", "ohlcv")
+DERIVED = ("trade", "book", "gap", "quality", "continuity", "heatmap", "consolidated", "ohlcv")
 QUIET_SECONDS = 10.0
 PIECE = 2_000
 

@@ -2,7 +2,7 @@
 
 Values are decoded by plain fastavro; rows are made by the columns' meaning in DESIGN.md (Tables). A stored tick is one
 whose T is divisible by STORE_INTERVAL; a trade's key is (timestamp, symbol, exchange, trade_id); of a candle the
-highest revision stands, of a gap the record that closes it.
+highest revision stands, of gaps and intervals of continuity the later record.
 """
 
 from __future__ import annotations
@@ -34,17 +34,21 @@ TABLES = {
     " received_at position revision complete",
     "gaps": "from_time symbol exchange reason until_time conn detail received_at position",
     "quality": "timestamp symbol exchange score coverage accepted events rejected duplicates anomalies gaps"
-    " crossed_ticks received_at position",
+    " crossed_ticks blind_us crossed_us checksum_failures skewed clamped clock_skew_us received_at position",
+    "continuity": "start_time symbol exchange end_time rule sequenced checked snapshots conn connections reason"
+    " received_at position",
 }
 KEY_LENGTHS = {"trade_events": 4, "order_book_snapshots": 3, "heatmap_data": 5, "heatmap_ticks": 3}
-KEY_LENGTHS |= {"ohlcv_data": 3, "gaps": 4, "quality": 3}
+KEY_LENGTHS |= {"ohlcv_data": 3, "gaps": 4, "quality": 3, "continuity": 3}
 SIDES = {"bid": "bid", "ask": "ask"}
 PARTS = {"trade": ("symbol", "exchange"), "book": ("symbol", "exchange"), "gap": ("symbol", "exchange")}
-PARTS |= {"quality": ("symbol", "exchange"), "heatmap": ("symbol",), "consolidated": ("symbol",)}
+PARTS |= {"quality": ("symbol", "exchange"), "continuity": ("symbol", "exchange")}
+PARTS |= {"heatmap": ("symbol",), "consolidated": ("symbol",)}
 PARTS |= {"ohlcv": ("symbol", "timeframe")}
 
 STORED = {"trade": ("trade_events",), "book": ("order_book_snapshots",), "ohlcv": ("ohlcv_data",)}
 STORED |= {"heatmap": ("heatmap_data", "heatmap_ticks"), "gap": ("gaps",), "quality": ("quality",)}
+STORED |= {"continuity": ("continuity",)}
 """Topic -> tables."""
 
 Row = tuple[Any, ...]
@@ -86,16 +90,12 @@ def expected_rows(config: Config, names: Iterable[str] = tuple(STORED)) -> Rows:
 
 
 def put(rows: dict[Row, Row], table: str, row: Row) -> None:
-    """The later row of a key stands, but for an older revision and a gap that was closed."""
+    """The later row of a key stands, but for an older revision."""
     key, columns = row[: KEY_LENGTHS[table]], TABLES[table].split()
     former = rows.get(key)
     if former is not None and table == "ohlcv_data":
         at = columns.index("revision")
         if row[at] < former[at]:
-            return
-    if former is not None and table == "gaps":
-        at = columns.index("until_time")
-        if row[at] is None and former[at] is not None:
             return
     rows[key] = row
 
@@ -127,6 +127,10 @@ def rows_of(name: str, one: dict[str, Any], position: str, store_us: int) -> Ite
             "quality",
             (at, one["symbol"], one["exchange"], *(one[field] for field in columns), at, position),
         )
+    elif name == "continuity":
+        key = (time_of(one["start_time"]), one["symbol"], one["exchange"], time_of(one["end_time"]))
+        columns = TABLES["continuity"].split()[4:-2]
+        yield "continuity", (*key, *(one[field] for field in columns), at, position)
 
 
 def heatmap_rows(one: dict[str, Any], at: datetime | None, position: str) -> Iterator[tuple[str, Row]]:

@@ -144,7 +144,27 @@ def test_two_migrations_at_once_take_turns(cfg, database):
     for thread in threads:
         thread.join()
     assert errors == []
-    assert query(database.dsn, "SELECT version FROM schema_version") == [(1,)]
+    versions = query(database.dsn, "SELECT version FROM schema_version ORDER BY version")
+    assert versions == [(step.version,) for step in migrations()]
+
+
+def test_minutes_stored_before_more_was_counted_say_nothing_was(conn, database, monkeypatch):
+    import sinks.schema
+
+    steps = migrations()
+    monkeypatch.setattr(sinks.schema, "migrations", lambda: steps[:1])
+    migrate(conn)
+    conn.execute(
+        "INSERT INTO quality (symbol, exchange, timestamp, score, coverage, accepted, events, rejected, duplicates,"
+        " anomalies, gaps, crossed_ticks) VALUES ('BTCUSDT', 'x', now(), 1, 1, 1, 19, 0, 0, 0, 0, 0)"
+    )
+    monkeypatch.undo()
+    assert migrate(conn) == list(steps[1:])
+    found = query(
+        database.dsn,
+        "SELECT blind_us, crossed_us, checksum_failures, skewed, clamped, clock_skew_us FROM quality",
+    )
+    assert found == [(0,) * 6]
 
 
 def test_a_database_newer_than_the_code_is_refused_and_left_alone(conn):

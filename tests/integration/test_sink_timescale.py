@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from COBY.codec import encode
-from COBY.records import BookTick, Cell, Heatmap, Included, Level, Missing, Quality
+from COBY.records import BookTick, Cell, Continuity, Heatmap, Included, Level, Missing, Quality
 from sinks.timescale import TimescaleSink
 from tests.integration.sink_helpers import (
     SECOND_US,
@@ -179,18 +179,42 @@ def test_the_closing_gap_record_completes_the_row_of_the_opening_one(cfg, databa
     assert found == [(START, later, "sequence_gap", "c1", "expected 5, found 7", later)]
 
 
+def test_a_gap_that_opens_again_at_the_same_stream_time_is_open_in_the_table(cfg, database, feeder):
+    with running(TimescaleSink, cfg) as run:
+        for number, end in enumerate((None, START_US, None)):
+            feeder.send(gap(until_time=end), f"{number + 9}:0")  # 9 before 10: numbers, not texts
+            feeder.flush()
+            until(lambda number=number: settled(database.dsn, "gap", number + 1), run=run)
+    assert query(database.dsn, "SELECT until_time, position FROM gaps") == [(None, "11:0")]
+
+
 def test_quality_is_stored_whole(cfg, database, feeder):
-    record = Quality("BTCUSDT", "binance", START_US, 95_000_000, 100_000_000, 95_000_000, 95, 5, 1, 2, 3, 4)
+    counts = (95, 5, 1, 2, 3, 4, 5_000_000, 6, 7, 8, 9, -10)
+    record = Quality("BTCUSDT", "binance", START_US, 95_000_000, 100_000_000, 95_000_000, *counts)
     feeder.send(record, "1:0")
     feeder.flush()
     with running(TimescaleSink, cfg) as run:
         until(lambda: settled(database.dsn, "quality", 1), run=run)
     found = query(
         database.dsn,
-        "SELECT timestamp, score, coverage, accepted, events, rejected, duplicates, anomalies, gaps, crossed_ticks "
-        "FROM quality",
+        "SELECT timestamp, score, coverage, accepted, events, rejected, duplicates, anomalies, gaps, crossed_ticks, "
+        "blind_us, crossed_us, checksum_failures, skewed, clamped, clock_skew_us FROM quality",
     )
-    assert found == [(START, Decimal("0.95"), Decimal(1), Decimal("0.95"), 95, 5, 1, 2, 3, 4)]
+    assert found == [(START, Decimal("0.95"), Decimal(1), Decimal("0.95"), *counts)]
+
+
+def test_an_interval_grows_its_row_until_it_ends(cfg, database, feeder):
+    later, head = START_US + 2 * SECOND_US, ("BTCUSDT", "binance")
+    with running(TimescaleSink, cfg) as run:
+        feeder.send(Continuity(*head, later, START_US, START_US, "snapshot", 0, 0, 1, "c1", 1, None), "1:0")
+        feeder.flush()
+        until(lambda: settled(database.dsn, "continuity", 1), run=run)
+        feeder.send(Continuity(*head, later, START_US, later, "both", 7, 3, 2, "c2", 2, "stale"), "2:0")
+        feeder.flush()
+        until(lambda: settled(database.dsn, "continuity", 2), run=run)
+    end = START + timedelta(seconds=2)
+    expected = (*head, START, end, "both", 7, 3, 2, "c2", 2, "stale", end, "2:0")
+    assert query(database.dsn, "SELECT * FROM continuity") == [expected]
 
 
 def test_records_written_again_with_their_positions_are_dropped(cfg, database, feeder):

@@ -43,7 +43,7 @@ def full(kafka, timescale, redis_session):
         for one in Made(log, cfg).outputs:
             counts[one.topic] += 1
         with running(TimescaleSink, cfg) as store, running(RedisSink, cfg) as cache:
-            stored = ("trade", "book", "gap", "quality", "heatmap", "ohlcv")
+            stored = ("trade", "book", "gap", "quality", "continuity", "heatmap", "ohlcv")
             until(lambda: all(settled(database.dsn, name, counts[name]) for name in stored), 60, store)
             with redis.Redis(redis_session.host, redis_session.port) as client:
                 feeds = lambda: sum(client.xlen(name) for name in client.scan_iter(f"{prefix}:feed:*"))  # noqa: E731
@@ -62,7 +62,7 @@ def test_an_undisturbed_run_is_equal_in_topics_tables_and_redis(full):
         "raw.binance.v1",
         *[f"{name}.v1" for name in (*DERIVED, "control", "dlq")],
         "order_book_snapshots", "trade_events",
-        "heatmap_data", "heatmap_ticks", "ohlcv_data", "gaps", "quality", "redis latest",
+        "heatmap_data", "heatmap_ticks", "ohlcv_data", "gaps", "quality", "continuity", "redis latest",
     }  # fmt: skip
     # By arithmetic: a trade of each symbol each half second, a heatmap at each mark after the first.
     assert table["trade.v1"][0] == table["trade_events"][0] == 2 * 2 * SECONDS
@@ -111,6 +111,7 @@ CHANGES = [
     ),
     ("heatmap_ticks", 'UPDATE heatmap_ticks SET missing = \'{{"x": "stale"}}\' WHERE {one}', "missing.x"),
     ("quality", "UPDATE quality SET events = events - 1 WHERE {one}", "events"),
+    ("continuity", "UPDATE continuity SET sequenced = sequenced - 1 WHERE {one}", "sequenced"),
 ]
 """Table, what is done to it, what verify says. The first is one digit of a heatmap; the others take longer together."""
 
@@ -218,5 +219,5 @@ def test_a_key_of_redis_that_is_no_record_s_is_found(full):
 def test_rows_are_read_from_the_database_as_sql_has_them(full):
     """The sums of verify's own reading and of plain SQL agree: nothing was left out of what was compared."""
     _, table, _ = full.verify(full.env)
-    for name in ("trade_events", "ohlcv_data", "order_book_snapshots", "quality", "gaps"):
+    for name in ("trade_events", "ohlcv_data", "order_book_snapshots", "quality", "continuity", "gaps"):
         assert table[name][0] == query(full.database.dsn, f"SELECT count(*) FROM {name}")[0][0]

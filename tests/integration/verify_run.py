@@ -27,7 +27,7 @@ RAW_PARTITION = partition_of(b"binance-0", RAW_PARTITIONS)
 RAW_TASK, SOURCE = "raw.binance.v1", f"raw.binance.v1/{RAW_PARTITION}"
 SECONDS = 75
 SYMBOLS = {"BTCUSDT": 60_000, "ETHUSDT": 3_000}
-DERIVED = ("trade", "book", "gap", "quality", "heatmap", "consolidated", "ohlcv")
+DERIVED = ("trade", "book", "gap", "quality", "continuity", "heatmap", "consolidated", "ohlcv")
 
 
 def frames(start_ns) -> RawLog:

@@ -47,6 +47,7 @@ class Slot:
         self.symbols = symbols
         self.silence_ns = None if silence_seconds is None else int(silence_seconds * 1_000_000_000)
         self.connections: list[Connection] = []
+        self.closed = "never_connected"
         self.gone: set[str] = set()
 
     def notice_silence(self, now_ns: int) -> None:
@@ -101,6 +102,8 @@ class Slot:
             self.connections.append(connection)
         if event == "disconnected":
             connection.close()
+            self.connections.remove(connection)
+            self.closed = "disconnected"
         if event in ("oversize", "dropped"):
             connection.lose("sequence_gap")
 
@@ -125,8 +128,8 @@ class Slot:
         return None
 
     def reason(self, symbol: str) -> str | None:
-        """What the newest connection's book is blind for."""
-        return self.connections[-1].books[symbol].reason if self.connections else "never_connected"
+        """What the newest connection's book is blind for. Choice: one that has ended is none any more."""
+        return self.connections[-1].books[symbol].reason if self.connections else self.closed
 
 
 def is_crossed(book: AnyBook) -> bool:

@@ -1,10 +1,15 @@
-"""The holes in what is known of the books of one raw partition (schemas/gap.avsc, docs/faults-and-codes.md)."""
+"""The holes in what is known of the books of one raw partition, and the intervals that they end.
+
+schemas/gap.avsc, schemas/continuity.avsc, docs/faults-and-codes.md.
+"""
 
 from tests.reference.connections import Connection, Slot
 
 
 class Gaps:
     """`rows`: a record when a symbol goes blind, and the same with `until_time` when it is live again; time jumps.
+
+    `intervals`: a record of each interval that has ended, without what would have to be counted update by update.
 
     Choices: the hole is the symbol's: none begins while another connection's book is proven, or before the first
     proof. It begins at the stream time at which it is found (for `crossed`, a tick), ends with the record that proves
@@ -16,6 +21,8 @@ class Gaps:
         self.exchange = exchange
         self.not_listed = not_listed
         self.rows: list[dict] = []
+        self.intervals: list[dict] = []
+        self.began: dict[str, int] = {}
         self.shown: dict[str, Connection | None] = {}
         self.holes: dict[str, dict] = {}
 
@@ -29,6 +36,18 @@ class Gaps:
                 reason = before.books[symbol].reason or slot.reason(symbol)
                 self.holes[symbol] = self.row(symbol, now_us, now_us, None, reason, before.name)
                 self.rows.append(self.holes[symbol])
+                self.intervals.append(
+                    {
+                        "symbol": symbol,
+                        "exchange": self.exchange,
+                        "timestamp": now_us,
+                        "start_time": self.began[symbol],
+                        "conn": before.name,
+                        "reason": reason,
+                    }
+                )
+            if before is None and now is not None:
+                self.began[symbol] = now_us
             if now is not None and symbol in self.holes:
                 self.rows.append(self.holes.pop(symbol) | {"timestamp": now_us, "until_time": now_us})
             self.shown[symbol] = now

@@ -8,7 +8,8 @@ from tests.reference.merged import closed_ticks, consolidated, heatmap
 from tests.reference.partition import Partition
 from tests.reference.settings import Settings
 
-# Those computed to the last field; `gap` is computed beside them, but for its `detail`.
+# Those computed to the last field. Beside them `gap`, but for its `detail`, and of `continuity` which intervals have
+# ended: when they began, why and on which connection they ended.
 TOPICS = ("trade", "book", "heatmap", "consolidated", "ohlcv")
 
 
@@ -20,12 +21,13 @@ def compute(records: list[dict], settings: Settings) -> dict[str, list[dict]]:
     """
     with localcontext(CONTEXT):
         partitions = read_partitions(records, settings)
-        results = {name: [] for name in (*TOPICS, "gap")}
+        results = {name: [] for name in (*TOPICS, "gap", "continuity")}
         trades_of_ticks = {}
         for partition in partitions:
             results["trade"] += partition.trades
             results["book"] += partition.ticks
             results["gap"] += partition.gaps.rows
+            results["continuity"] += partition.gaps.intervals
             trades_of_ticks |= partition.trades_of_ticks
         for symbol in settings.symbols:
             aggregate(symbol, results, trades_of_ticks, settings)

@@ -16,7 +16,8 @@ from COBY import records
 from COBY.codec import decode, encode
 from COBY.records import NAMES, UNITS
 from COBY.utils.exceptions import ProcessingError
-from schemas import IDS, schema_text
+from replay.fields import plain_of
+from schemas import FORMER, IDS, former_text, schema_text
 
 with warnings.catch_warnings():
     # The deprecated library that is wanted here as a second opinion warns of itself.
@@ -166,3 +167,42 @@ def test_ids_are_fixed():
     assert set(NAMES.values()) == set(IDS)
     assert UNITS == 10**8
     assert all(issubclass(struct, msgspec.Struct) for struct in NAMES)
+
+
+def test_a_record_of_a_former_schema_is_read_with_the_defaults_of_what_it_lacks():
+    """Written by fastavro under the schema that had id 4, as it lies in topics."""
+    written = json.loads(former_text(4))
+    assert [field["name"] for field in written["fields"]][-1] == "crossed_ticks"
+    head = {"symbol": "BTCUSDT", "exchange": "x", "timestamp": datetime(2026, 1, 1, tzinfo=UTC)}
+    shares = {"score": Decimal("0.75"), "coverage": Decimal(1), "accepted": Decimal("0.75")}
+    counts = {"events": 3, "rejected": 1, "duplicates": 2, "anomalies": 4, "gaps": 5, "crossed_ticks": 6}
+    body = io.BytesIO()
+    fastavro.schemaless_writer(body, written, head | shares | counts)
+    wire = b"\0\0\0\0\4" + body.getvalue()
+    time_us = 1_767_225_600_000_000
+    expected = records.Quality(
+        "BTCUSDT", "x", time_us, 75 * UNITS // 100, UNITS, 75 * UNITS // 100, 3, 1, 2, 4, 5, 6
+    )
+    assert decode(wire) == expected
+    assert (expected.blind_us, expected.clock_skew_us) == (0, 0)
+    lacking = dict.fromkeys(("blind_us", "crossed_us", "checksum_failures", "skewed", "clamped"), 0)
+    assert plain_of(wire) == head | shares | counts | lacking | {"clock_skew_us": 0}
+
+
+@pytest.mark.parametrize("number", sorted(FORMER))
+def test_schemas_are_fully_transitive(number):
+    """Either reads what the other wrote: FULL_TRANSITIVE."""
+    former, today = json.loads(former_text(number)), json.loads(schema_text(FORMER[number]))
+    names = {field["name"] for field in former["fields"]}
+    added = [field for field in today["fields"] if field["name"] not in names]
+    assert added
+    assert all("default" in field for field in added)
+    body = io.BytesIO(encode(records.Quality("BTCUSDT", "x", 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12))[5:])
+    found = fastavro.schemaless_reader(body, today, former)
+    assert set(found) == names
+    assert (found["score"], found["crossed_ticks"]) == (Decimal("0.00000002"), 10)
+
+
+def test_an_id_is_never_given_twice():
+    assert not set(FORMER) & set(IDS.values())
+    assert len(set(IDS.values())) == len(IDS)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from COBY.counted import Counted
-from COBY.exchanges.base import Delta, Lost, Snapshot, Trade
+from COBY.exchanges.base import Delta, Lost, Repeated, Snapshot, Trade
 from tests.coinbase_line import TIME_US, Line, codes, deal, deals, event, level, live
 
 CONVERSATION = Path(__file__).parent / "fixtures/coinbase/conversation.jsonl"
@@ -117,8 +117,8 @@ def test_every_message_is_counted_whatever_its_channel():
 def test_a_message_with_an_old_number_is_passed_over():
     line = live("BTC-USDT")
     line.book(event("update", [("100", "5")]))
-    assert line.book(event("update", [("100", "7")]), number=1) == [], "the same number again"
-    assert line.book(event("snapshot", [("1", "1")]), number=0) == []
+    assert line.book(event("update", [("100", "7")]), number=1) == [Repeated()]
+    assert line.book(event("snapshot", [("1", "1")]), number=0) == [Repeated()]
     assert codes(line.book(event("update", [("99", "1")]), number=2)) == ["Delta"]
     assert line.texts()[0] == {"100": "5", "99": "1"}
 
@@ -126,7 +126,7 @@ def test_a_message_with_an_old_number_is_passed_over():
 def test_messages_swapped_blind_and_stay_without_effect():
     line = live("BTC-USDT")
     assert codes(line.book(event("update", [("100", "6")]), number=2)) == ["Lost"]
-    assert line.book(event("update", [("100", "5")]), number=1) == []
+    assert line.book(event("update", [("100", "5")]), number=1) == [Repeated()]
     assert line.book(event("update", [("100", "7")]), number=3) == []
     assert line.reason() == "sequence_gap"
 
@@ -134,7 +134,7 @@ def test_messages_swapped_blind_and_stay_without_effect():
 def test_numbers_begun_anew_do_not_freeze_a_book():
     line = live("BTC-USDT")
     line.beat(number=1)
-    assert line.beat(number=0) == line.beat(number=0) == []
+    assert line.beat(number=0) == line.beat(number=0) == [Repeated()]
     assert codes(line.beat(number=0)) == ["Lost"], "the third in a row"
     line = live("BTC-USDT")
     assert codes(line.beat(number=5_000)) == ["Lost"]

@@ -7,7 +7,7 @@ from collections import Counter
 import msgspec
 import pytest
 
-from COBY.exchanges.base import Delta, Lost, Rejected, Snapshot, Trade
+from COBY.exchanges.base import Delta, Lost, Rejected, Repeated, Snapshot, Trade
 from COBY.exchanges.coinbase import EXCHANGE
 from COBY.processing import ConnectionState
 from tests.coinbase_line import TIME, Line, codes, deal, deals, event, level, live
@@ -216,6 +216,7 @@ def test_the_state_saved_and_loaded_anywhere_gives_the_same_events():
         Trade,
         Lost,
         Rejected,
+        Repeated,
     }
     for cut in range(len(expected) + 1):
         line = Line()

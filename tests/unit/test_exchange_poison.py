@@ -161,7 +161,7 @@ class World:
             elif isinstance(event, Rejected):
                 assert event.code.startswith("frame.")
             else:
-                self.one.book(getattr(event, "symbol", "BTCUSDT")).flush()
+                self.one.book(getattr(event, "symbol", None) or "BTCUSDT").flush()
         self.session.received(frame, now)
         self.session.timer(now)
         self.session.resync("BTCUSDT", "sequence_gap", now)

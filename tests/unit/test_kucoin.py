@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from COBY.exchanges.base import Delta, Endpoints, Lost, NotListed, Rejected, Snapshot, Stale, Trade
+from COBY.exchanges.base import Delta, Endpoints, Lost, NotListed, Rejected, Repeated, Snapshot, Stale, Trade
 from COBY.exchanges.kucoin import EXCHANGE
 from COBY.processing import ConnectionProcessor, ConnectionState, one_bucket
 from tests.conversation import conversation
@@ -122,7 +122,7 @@ def test_updates_doubled_or_late_change_nothing():
     one = live(10)
     for _ in range(2):
         take(one, update(11, 11, [["99", "1", "11"]]))
-    assert take(one, update(11, 11, [["99", "5", "11"]])) == []
+    assert take(one, update(11, 11, [["99", "5", "11"]])) == [Repeated("BTCUSDT")]
     assert sides(one)[0] == {"100": "1", "99": "1"}
     assert codes(take(one, update(12, 12))) == ["Delta"]
 

@@ -61,9 +61,14 @@ def upsert(tables, table, values):
     former = rows.get(key)
     if former is not None and table.name == "ohlcv_data" and named["revision"] < former["revision"]:
         return
-    if former is not None and table.name == "gaps" and former["until_time"] and not named["until_time"]:
+    if former is not None and table.name == "gaps" and placed(former) > placed(named):
         return
     rows[key] = named
+
+
+def placed(row):
+    first, _, index = row["position"].partition(":")
+    return int(first), int(index)
 
 
 class Sinks(RuleBasedStateMachine):

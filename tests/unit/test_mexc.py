@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from COBY.exchanges._protobuf import mexc_pb2
-from COBY.exchanges.base import Delta, Endpoints, Lost, NotListed, Rejected, Snapshot, Stale, Trade
+from COBY.exchanges.base import Delta, Endpoints, Lost, NotListed, Rejected, Repeated, Snapshot, Stale, Trade
 from COBY.exchanges.mexc import EXCHANGE
 from COBY.processing import ConnectionProcessor, ConnectionState, one_bucket
 from tests.conversation import conversation
@@ -137,7 +137,7 @@ def test_versions_that_contradict_each_other_blind():
 def test_a_lost_a_doubled_and_a_late_message():
     one = live(10)
     assert codes(ws(one, depth(11, 12, [("99", "1")]))) == ["Delta"]
-    assert ws(one, depth(11, 12, [("99", "5")])) == []
+    assert ws(one, depth(11, 12, [("99", "5")])) == [Repeated("BTCUSDT")]
     (lost,) = ws(one, depth(14, 15))
     assert lost == Lost("BTCUSDT", "sequence_gap", "expected 13, got 14")
     assert ws(one, depth(13, 13)) == []

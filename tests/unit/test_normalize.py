@@ -152,11 +152,11 @@ def test_kafkas_time_is_t_for_ticks_and_stream_time_for_trades_and_gaps():
     times = {}
     for output in task().process(log.records):
         times.setdefault(output.topic, []).append(output.timestamp_ms - at(0) // 10**6)
-    assert times == {"book": [500, 1000], "trade": [600], "gap": [700], "control": [700]}
+    assert times == {"book": [500, 1000], "trade": [600], "gap": [700], "continuity": [700], "control": [700]}
 
 
 def test_the_quality_of_a_minute_by_hand():
-    """The minute ends at 40 s: 80 ticks, 20 of them blind; 3 of 4 things that came could be used."""
+    """The minute ends at 40 s: 80 ticks, 20 of them blind; 3 events, 4 faults. Of each kind: test_quality.py."""
     log = started()
     log.beat(9.5, "c1")
     log.ws(9.6, b"broken")
@@ -164,14 +164,14 @@ def test_the_quality_of_a_minute_by_hand():
     log.event(at(9.7), "alive")
     log.beat(19.5, "c1")
     log.body(19.6, 10)
-    log.ws(19.7, depth(11, 11, [], []))
+    log.ws(19.7, depth(11, 11, [], [], ms=at(19.7) // 10**6))
     for number in (1, 1, 2):
         log.ws(19.8, trade(number, "100" if number == 1 else "150", "1", at(19.8) // 10**6))
     log.beat(40.5, "c1")
     (one,) = of(run(log), Quality)
     assert one.timestamp == us(40) == (us(0) // 60_000_000 + 1) * 60_000_000
     assert (one.coverage, one.accepted) == (75 * U // 100, 75 * U // 100)
-    assert one.score == 5625 * U // 10_000
+    assert one.score == 32_142_857  # 3/4 * 3/7
     assert (one.events, one.rejected, one.duplicates, one.anomalies, one.gaps, one.crossed_ticks) == (
         3,
         1,

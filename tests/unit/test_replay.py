@@ -236,7 +236,7 @@ def test_books_are_rows_where_they_are_live_and_the_interval_divides_their_time(
     assert units_of("book", plain_of(encode(book(second, live=False))), "1:0", 10**6) == []
 
 
-def test_later_revisions_and_ends_of_gaps_rank_higher():
+def test_later_revisions_rank_higher_of_gaps_the_later_stands():
     candle = Candle("BTCUSDT", 0, "1s", 1, 1, 1, 1, 1, 1, 3, True, 5)
     gap = Gap("BTCUSDT", "x", 9, 1, None, "stale", None, "")
     closed = Gap("BTCUSDT", "x", 9, 1, 9, "stale", None, "")
@@ -244,7 +244,7 @@ def test_later_revisions_and_ends_of_gaps_rank_higher():
         units_of(topic, plain_of(encode(one)), "1:0", 10**6)[0].rank
         for topic, one in (("ohlcv", candle), ("gap", gap), ("gap", closed))
     ]
-    assert ranks == [3, 0, 1]
+    assert ranks == [3, 0, 0]
 
 
 def test_rows_are_equal_in_any_order_of_rows_and_columns():

@@ -103,13 +103,21 @@ def test_of_rows_with_one_key_the_last_stays_and_others_are_left_alone():
     assert last_per_key(TRADES, rows) == [rows[2], rows[1]]
 
 
-def test_an_open_gap_never_replaces_a_closed_one():
+def gap_rows(*positions):
+    """Opened, closed, opened again: of one key, because stream time stood still."""
     opened = Gap("BTCUSDT", "binance", 1, 1, None, "stale", None, "")
-    rows = [
-        rows_of(gap, "1:0", 1)[0].values
-        for gap in (opened, msgspec.structs.replace(opened, until_time=9), opened)
-    ]
+    gaps = (opened, msgspec.structs.replace(opened, until_time=1), opened)
+    return [rows_of(gap, position, 1)[0].values for gap, position in zip(gaps, positions, strict=True)]
+
+
+def test_an_open_gap_that_comes_again_by_hand_does_not_replace_a_closed_one():
+    rows = gap_rows("9:2", "10:0", "9:2")
     assert last_per_key(GAPS, rows) == [rows[1]]
+
+
+def test_a_gap_that_opens_again_at_the_same_stream_time_is_open():
+    rows = gap_rows("9:2", "10:0", "10:1")
+    assert last_per_key(GAPS, rows) == [rows[2]]
 
 
 def test_keys_are_columns():
