@@ -21,6 +21,7 @@ from COBY.slots import slots_of
 from COBY.utils.exceptions import ConfigurationError
 from COBY.utils.logging import get_logger
 from COBY.utils.timing import WallClock
+from producers.allowance import Allowances
 from producers.backoff import Backoff
 from producers.connector import SlotConnector
 from producers.control import Control
@@ -114,9 +115,13 @@ async def _slots(
     counters.init_stage(STAGE, (publisher.topic,))
     slots = slots_of(cfg, exchange.name)
     async with aiohttp.ClientSession(trust_env=True) as http:
-        rest = Rest(http, random.random)
+        allowances = Allowances.of(exchange.limits, cfg.collectors)
+        rest = Rest(http, random.random, requests=allowances.requests)
         where = endpoints(cfg, exchange)
-        connectors = {slot.name: SlotConnector(slot, exchange, where, publisher, rest) for slot in slots}
+        connectors = {
+            slot.name: SlotConnector(slot, exchange, where, publisher, rest, allowances=allowances)
+            for slot in slots
+        }
         control = Control(cfg, exchange.name, connectors, counters)
         readiness.connectors = connectors
         counters.show_frame_age(exchange.name, partial(_frame_age, connectors, publisher.clock))

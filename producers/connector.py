@@ -19,6 +19,7 @@ from COBY.records import Status
 from COBY.utils.exceptions import ConfigurationError, ExchangeError, ValidationError
 from COBY.utils.logging import get_logger
 from COBY.utils.timing import from_us
+from producers.allowance import Allowances
 from producers.backoff import CLOSED
 from producers.connection import Connection, Wiring
 from producers.publisher import Publisher
@@ -40,8 +41,12 @@ class SlotConnector(ExchangeConnector):
         rest: Rest,
         *,
         now_seconds: Callable[[], float] | None = None,
+        allowances: Allowances | None = None,
     ) -> None:
-        """``now_seconds`` gives the time that sessions are told; else the publisher's clock does."""
+        """``now_seconds`` gives the time that sessions are told; else the publisher's clock does.
+
+        ``allowances``: those of all slots of the exchange; else the slot is alone.
+        """
         self.slot = slot
         self.connections: list[Connection] = []
         self.breaker = CLOSED
@@ -50,8 +55,14 @@ class SlotConnector(ExchangeConnector):
         self._exchange = exchange
         self._endpoints = endpoints
         self._publisher = publisher
+        self.allowances = allowances or Allowances.of(exchange.limits)
         self._wiring = Wiring(
-            publisher, rest, self._observe, self._changed, now_seconds or publisher.clock.now_seconds
+            publisher,
+            rest,
+            self._observe,
+            self._changed,
+            now_seconds or publisher.clock.now_seconds,
+            self.allowances.messages,
         )
         self._callbacks: list[Callable[[RawRecord], Any]] = []
         self._opened = 0

@@ -67,7 +67,10 @@ class Supervisor:
 
     async def _attempt(self, stop: asyncio.Event) -> float:
         """One connection and its replacements, from opening to end; seconds to wait afterwards."""
-        self.connector.breaker = self._backoff.breaker(self._monotonic())
+        await first_of(stop.wait(), self._allowed())
+        if stop.is_set():
+            return 0.0
+        self._show_breaker()
         if not await self.connector.connect():
             return self._failed()
         connection = self.connector.current
@@ -96,12 +99,15 @@ class Supervisor:
         """Close the breaker once the exchange has confirmed."""
         await self._subscribed(connection)
         self._backoff.subscribed()
-        self.connector.breaker = self._backoff.breaker(self._monotonic())
+        self._show_breaker()
         await asyncio.Event().wait()
 
     async def _replace(self, old: Connection, stop: asyncio.Event) -> Connection | None:
         """Make before break: another connection first, subscribed, then the end of the old one."""
         while not stop.is_set() and old in self.connector.connections:
+            await first_of(stop.wait(), self._allowed(), self.connector.ended(old))
+            if stop.is_set() or old not in self.connector.connections:
+                break
             try:
                 new = await self.connector.open()
             except ExchangeError as error:
@@ -135,8 +141,17 @@ class Supervisor:
     def _failed(self) -> float:
         now = self._monotonic()
         delay = self._backoff.failed(now)
-        self.connector.breaker = self._backoff.breaker(now)
+        self._show_breaker()
         return delay
+
+    async def _allowed(self) -> None:
+        """Until the exchange allows this address another connection, with all its sockets."""
+        allowances = self.connector.allowances
+        await allowances.connects.take(allowances.sockets)
+
+    def _show_breaker(self) -> None:
+        """In the status; gauges ask for it."""
+        self.connector.breaker = self._backoff.breaker(self._monotonic())
 
     async def _report(self) -> None:
         """The status, once a second and on change."""

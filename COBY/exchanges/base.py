@@ -17,6 +17,8 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from COBY.limits import Limits
+
 Levels = Sequence[tuple[str, str]]
 """(price, size) in the exchange's own decimal text; size is absolute, a size of zero removes the level."""
 
@@ -287,6 +289,8 @@ class Exchange(Protocol):
     """Frames of a connection may be missing for so long on a market with traffic before its books are ``stale``."""
     checksum: Checksum | None
     """How its books are checked, None where the sequence alone proves them."""
+    limits: Limits
+    """What it allows all connections of an address together: see `Limits`."""
 
     def exchange_symbol(self, symbol: str) -> str:
         """The exchange's name of a canonical symbol, by its rule (a setting may override it)."""
@@ -313,14 +317,16 @@ class Slot(msgspec.Struct, frozen=True):
 
 
 def slots(exchange: Exchange, symbols: Mapping[str, str | None], max_connections: int) -> list[Slot]:
-    """Spread symbols (symbol -> exchange symbol, None = not listed) over at most ``max_connections`` slots.
+    """Spread symbols (symbol -> exchange symbol, None = not listed) over slots of ``max_connections`` sockets in all.
+
+    At least one slot, and as few as ``symbols_per_slot`` wants; whether they are enough is the caller's to check.
 
     Not-listed symbols belong to a slot too (normalize emits their blind ticks) but are not subscribed: they map
     from ``"!" + symbol``, a name no exchange has.
     """
     ordered = sorted(symbols)
     wanted = -(-len(ordered) // exchange.symbols_per_slot)
-    count = max(1, min(max_connections, wanted))
+    count = max(1, min(max_connections // exchange.limits.sockets, wanted))
     return [
         Slot(
             f"{exchange.name}-{number}",

@@ -35,6 +35,7 @@ from COBY.exchanges.base import (
     Snapshot,
     Trade,
 )
+from COBY.limits import Limits, Rate
 from COBY.listings import rows
 from COBY.text import PRICES, SIZES, check_levels, is_zero
 from COBY.utils.intervals import clamp_us
@@ -271,6 +272,8 @@ class Binance:
     symbols_per_slot = 10
     silence_seconds = 60.0
     checksum: Checksum | None = None
+    # 300 attempts in 5 min; 6,000 of weight a minute, 250 for a book.
+    limits = Limits(connects=Rate(240, 300.0), requests=Rate(22, 60.0))
 
     def exchange_symbol(self, symbol: str) -> str:
         return symbol

@@ -42,6 +42,7 @@ from COBY.exchanges.base import (
     Trade,
 )
 from COBY.json_numbers import natural, price_text, signed_size, text_of
+from COBY.limits import Limits, Rate
 from COBY.renewals import Awaited, Renewals
 from COBY.symbols import split
 from COBY.text import PLAIN_PRICES, is_zero
@@ -404,6 +405,7 @@ class Bitfinex:
     symbols_per_slot = 12  # two channels each, of the 25 that a connection may have
     silence_seconds = 35.0  # each channel is told to be alive after 15 s of quiet
     checksum: Checksum | None = Checksum(CHECKSUM_LEVELS, checksum)
+    limits = Limits(connects=Rate(16, 60.0))  # 20 a minute
 
     def exchange_symbol(self, symbol: str) -> str:
         base, quote = (CURRENCIES.get(name, name) for name in split(symbol))

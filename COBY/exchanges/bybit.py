@@ -37,6 +37,7 @@ from COBY.exchanges.base import (
     Trade,
     not_ours,
 )
+from COBY.limits import Limits, Rate
 from COBY.renewals import Awaited, Renewals
 from COBY.text import PLAIN_PRICES, SIZES, is_zero
 from COBY.utils.intervals import clamp_us
@@ -364,6 +365,7 @@ class Bybit:
     symbols_per_slot = 20
     silence_seconds = 45.0  # it says nothing by itself, but answers our ping every 20 s
     checksum: Checksum | None = None
+    limits = Limits(connects=Rate(400, 300.0))  # 500 in 5 min
 
     def exchange_symbol(self, symbol: str) -> str:
         return symbol

@@ -41,6 +41,7 @@ from COBY.exchanges.base import (
     Trade,
     not_ours,
 )
+from COBY.limits import Limits, Rate
 from COBY.listings import rows
 from COBY.pacing import Paced
 from COBY.symbols import split
@@ -395,6 +396,7 @@ class Coinbase:
     symbols_per_slot = 10  # a message missing blinds all of them, and each snapshot has megabytes
     silence_seconds = 10.0  # it sends a heartbeat each second
     checksum: Checksum | None = None
+    limits = Limits(connects=Rate(6, 1.0), messages=Rate(6, 1.0))  # 8 a second of both
 
     def exchange_symbol(self, symbol: str) -> str:
         return "-".join(split(symbol))

@@ -37,6 +37,7 @@ from COBY.exchanges.base import (
     Trade,
     not_ours,
 )
+from COBY.limits import Limits
 from COBY.renewals import Awaited, Renewals
 from COBY.symbols import split
 from COBY.text import PLAIN_PRICES, SIZES, is_zero
@@ -351,6 +352,7 @@ class Gateio:
     symbols_per_slot = 20
     silence_seconds = 45.0  # it says nothing by itself, but answers our ping every 15 s
     checksum: Checksum | None = None
+    limits = Limits()  # none is documented
 
     def exchange_symbol(self, symbol: str) -> str:
         return "_".join(split(symbol))

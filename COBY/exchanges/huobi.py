@@ -41,6 +41,7 @@ from COBY.exchanges.base import (
 )
 from COBY.inflation import InflationError, inflated, opening
 from COBY.joining import JoinedChain
+from COBY.limits import Limits
 from COBY.listings import rows
 from COBY.pacing import Paced
 from COBY.renewals import REPEAT_SECONDS, Awaited
@@ -393,9 +394,10 @@ class Huobi:
 
     name = "huobi"
     endpoints = Endpoints("wss://api.huobi.pro", "https://api.huobi.pro")
-    symbols_per_slot = 10  # some 100 channels are allowed; so many snapshots come within four seconds
+    symbols_per_slot = 20  # some 100 channels are allowed; so many snapshots come within seven seconds
     silence_seconds = 15.0  # each socket is pinged every five
     checksum: Checksum | None = None
+    limits = Limits(sockets=2)  # messages are limited by connection: see the session
 
     def exchange_symbol(self, symbol: str) -> str:
         return symbol.lower()

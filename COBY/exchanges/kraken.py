@@ -39,6 +39,7 @@ from COBY.exchanges.base import (
     Trade,
     not_ours,
 )
+from COBY.limits import Limits, Rate
 from COBY.listings import rows
 from COBY.renewals import Awaited, Renewals
 from COBY.symbols import split
@@ -405,6 +406,7 @@ class Kraken:
     symbols_per_slot = 20
     silence_seconds = 10.0  # it sends a heartbeat each second
     checksum: Checksum | None = Checksum(CHECKSUM_LEVELS, checksum)
+    limits = Limits(connects=Rate(120, 600.0))  # about 150 in 10 min, then it bans
 
     def exchange_symbol(self, symbol: str) -> str:
         return "/".join(split(symbol))

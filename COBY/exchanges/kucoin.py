@@ -42,6 +42,7 @@ from COBY.exchanges.base import (
     Trade,
     not_ours,
 )
+from COBY.limits import Limits, Rate
 from COBY.renewals import Awaited
 from COBY.symbols import split
 from COBY.text import PLAIN_PRICES, SIZES, check_levels, is_zero
@@ -393,6 +394,7 @@ class Kucoin:
     symbols_per_slot = 20
     silence_seconds = 60.0  # the pong comes every 18 s
     checksum: Checksum | None = None
+    limits = Limits(connects=Rate(24, 60.0))  # 30 a minute
 
     def exchange_symbol(self, symbol: str) -> str:
         return "-".join(split(symbol))

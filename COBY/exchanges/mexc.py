@@ -43,6 +43,7 @@ from COBY.exchanges.base import (
     Trade,
     not_ours,
 )
+from COBY.limits import Limits
 from COBY.listings import rows
 from COBY.renewals import Awaited
 from COBY.text import PLAIN_PRICES, SIZES, check_levels, is_zero
@@ -317,6 +318,7 @@ class Mexc:
     symbols_per_slot = 15  # 30 subscriptions a connection, two for each
     silence_seconds = 60.0  # the pong comes every 20 s
     checksum: Checksum | None = None
+    limits = Limits()  # by connection only: symbols_per_slot
 
     def exchange_symbol(self, symbol: str) -> str:
         return symbol

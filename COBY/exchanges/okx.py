@@ -38,6 +38,7 @@ from COBY.exchanges.base import (
     Trade,
     not_ours,
 )
+from COBY.limits import Limits, Rate
 from COBY.listings import rows
 from COBY.renewals import Awaited, Renewals
 from COBY.symbols import split
@@ -332,6 +333,7 @@ class Okx:
     symbols_per_slot = 20
     silence_seconds = 60.0  # a quiet book is kept alive once a minute, and our ping is answered before
     checksum: Checksum | None = Checksum(CHECKSUM_LEVELS, checksum)
+    limits = Limits(connects=Rate(2, 1.0))  # 3 a second
 
     def exchange_symbol(self, symbol: str) -> str:
         return "-".join(split(symbol))
