@@ -18,7 +18,10 @@ class Rate(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What all connections of one address may do together, a margin below the exchange's own figures; None: any number.
+    """What all connections of one address may do together, None: any number.
+
+    Below the exchange's own figures in number, as other programs may share the address, and above them in time: it
+    counts arrivals, and what leaves in two windows may arrive in one.
 
     ``connects``: connection attempts. ``messages``: text messages. ``requests``: REST requests, counted in those for a
     book. ``sockets``: how many a connection opens (`Connect.more`).

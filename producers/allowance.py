@@ -44,10 +44,12 @@ class Allowances(NamedTuple):
     sockets: int
 
     @classmethod
-    def of(cls, limits: Limits, collectors: int = 1) -> Allowances:
+    def of(
+        cls, limits: Limits, collectors: int = 1, monotonic: Callable[[], float] = time.monotonic
+    ) -> Allowances:
         """``collectors`` processes share the address, and with it what the exchange allows."""
         connects, messages, requests = (
-            Allowance(None if rate is None else rate.shared(collectors))
+            Allowance(None if rate is None else rate.shared(collectors), monotonic)
             for rate in (limits.connects, limits.messages, limits.requests)
         )
         return cls(connects, messages, requests, limits.sockets)

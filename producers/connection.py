@@ -28,7 +28,8 @@ from producers.allowance import Allowance
 from producers.raw import Observer, listed
 from producers.raw_stream import Outlet, RawStream
 from producers.rest import Rest
-from producers.sockets import Sockets
+from producers.silence import Silence, Silent
+from producers.sockets import Opener, Sockets
 
 ANSWER_SECONDS = 15.0
 """Without any answer to its subscription for so long a connection is given up."""
@@ -38,7 +39,9 @@ BEAT_SECONDS = 1.0
 class Wiring(NamedTuple):
     """What a connection is connected to inside: ``observe`` is told of each record put, ``on_change`` when
     something that a status shows has changed; ``now_seconds`` gives the time by a clock that never steps;
-    ``messages``: how many messages all connections of the address may send, None: any number.
+    ``messages``: how many messages all connections of the address may send, None: any number; ``opener`` opens a
+    socket, None: the WebSocket library does; ``silence_seconds`` is the exchange's; ``on_silent`` is told of
+    each channel that is subscribed anew because it says nothing.
     """
 
     publisher: Outlet
@@ -47,6 +50,9 @@ class Wiring(NamedTuple):
     on_change: Callable[[], None]
     now_seconds: Callable[[], float]
     messages: Allowance | None = None
+    opener: Opener | None = None
+    silence_seconds: float = 60.0
+    on_silent: Callable[[Silent], None] = lambda _silent: None
 
 
 class Connection:
@@ -65,7 +71,7 @@ class Connection:
         self.reader: asyncio.Task[str] | None = None
         self._session = session
         self._wiring = wiring
-        self._sockets = Sockets(wiring.messages or Allowance(None))
+        self._sockets = Sockets(wiring.messages or Allowance(None), wiring.opener)
         self._group: asyncio.TaskGroup | None = None
         self._running = asyncio.Event()
         self._started_at: float | None = None
@@ -73,6 +79,7 @@ class Connection:
         self._tasks: set[asyncio.Task[None]] = set()
         self._reason: str | None = None
         self._answer = asyncio.Event()
+        self._silence = Silence(session.heard, wiring.silence_seconds)
 
     async def open(self) -> None:
         """Open the sockets and write `connected`.
@@ -188,7 +195,9 @@ class Connection:
             while True:
                 frame = await self._sockets.receive(number)
                 stream.frame(frame)
-                if commands := session.received(frame, now()):
+                at = now()
+                self._silence.take(frame, at)
+                if commands := session.received(frame, at):
                     await self.obey(commands, number)
         except ConnectionClosed as closed:
             return str(closed)
@@ -202,6 +211,9 @@ class Connection:
                 continue
             now = self._wiring.now_seconds()
             await self.obey(self._session.timer(now))
+            if (silent := self._silence.due(now)) is not None:
+                self._wiring.on_silent(silent)
+                await self.obey(self._session.again(silent.symbol, silent.channel, now))
             if not self.acknowledged and now - self._started_at > ANSWER_SECONDS:
                 await self.close("the subscription was not confirmed")
 
@@ -231,8 +243,10 @@ class Connection:
     def _acknowledge(self, command: Acknowledged) -> None:
         pairs = {(symbol, channel) for symbol in command.symbols for channel in command.channels}
         self.acknowledged |= pairs
+        now = self._wiring.now_seconds()
+        self._silence.expect(pairs, now)
         if self.subscribed_at is None:
-            self.subscribed_at = self._wiring.now_seconds()
+            self.subscribed_at = now
         self.stream.event("subscribed", symbols=command.symbols, channels=command.channels)
         self._answered()
 
@@ -242,6 +256,8 @@ class Connection:
             "refused", symbol=command.symbol, reason=command.reason, not_listed=command.not_listed
         )
         self._answered()
+        if command.not_listed and command.symbol is not None:
+            self._silence.forget(command.symbol)
         if command.symbol is None:
             await self.close(f"refused: {command.reason}")
 

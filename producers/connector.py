@@ -22,9 +22,11 @@ from COBY.utils.timing import from_us
 from producers.allowance import Allowances
 from producers.backoff import CLOSED
 from producers.connection import Connection, Wiring
-from producers.publisher import Publisher
 from producers.raw import RawRecord, listed
+from producers.raw_stream import Outlet
 from producers.rest import Rest
+from producers.silence import Silent
+from producers.sockets import Opener
 
 log = get_logger(__name__)
 
@@ -37,20 +39,22 @@ class SlotConnector(ExchangeConnector):
         slot: Slot,
         exchange: Exchange,
         endpoints: Endpoints,
-        publisher: Publisher,
+        publisher: Outlet,
         rest: Rest,
         *,
         now_seconds: Callable[[], float] | None = None,
         allowances: Allowances | None = None,
+        opener: Opener | None = None,
     ) -> None:
         """``now_seconds`` gives the time that sessions are told; else the publisher's clock does.
 
-        ``allowances``: those of all slots of the exchange; else the slot is alone.
+        ``allowances``: those of all slots of the exchange; else the slot is alone. ``opener``: see `Wiring`.
         """
         self.slot = slot
         self.connections: list[Connection] = []
         self.breaker = CLOSED
         self.on_change: Callable[[], None] = lambda: None
+        self.on_silent: Callable[[Silent], None] = lambda _silent: None
         self.last_message_us: int | None = None
         self._exchange = exchange
         self._endpoints = endpoints
@@ -63,6 +67,9 @@ class SlotConnector(ExchangeConnector):
             self._changed,
             now_seconds or publisher.clock.now_seconds,
             self.allowances.messages,
+            opener,
+            exchange.silence_seconds,
+            self._silent,
         )
         self._callbacks: list[Callable[[RawRecord], Any]] = []
         self._opened = 0
@@ -215,6 +222,10 @@ class SlotConnector(ExchangeConnector):
                 callback(record)
             except Exception:
                 log.exception("callback_failed", slot=self.slot.name)
+
+    def _silent(self, silent: Silent) -> None:
+        log.warning("channel_silent", slot=self.slot.name, **silent._asdict())
+        self.on_silent(silent)
 
     def _changed(self) -> None:
         """Work the state out anew."""

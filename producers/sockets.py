@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from COBY.exchanges.base import Connect
@@ -23,12 +24,30 @@ MAX_UNSENT = 100
 """Messages of a connection that wait for others of the same address; beyond, its reading waits too."""
 
 
+class Socket(Protocol):
+    """What is used of a WebSocket; errors are those of the WebSocket library."""
+
+    async def recv(self, *, decode: bool | None) -> Any:
+        """The next message; ``decode`` False: as bytes. ConnectionClosed at the end."""
+
+    async def send(self, message: str) -> None:
+        """Send a text. ConnectionClosed."""
+
+    async def close(self) -> None:
+        """End it."""
+
+
+Opener = Callable[[str], Awaitable[Socket]]
+"""url -> an open socket. OSError, WebSocketException."""
+
+
 class Sockets:
     """Opened together, ended together."""
 
-    def __init__(self, messages: Allowance) -> None:
-        """``messages``: how many messages all connections of the address may send."""
-        self._open: list[ClientConnection] = []
+    def __init__(self, messages: Allowance, opener: Opener | None = None) -> None:
+        """``messages``: how many messages all connections of the address may send; ``opener``: else a WebSocket's."""
+        self._open: list[Socket] = []
+        self._opener: Opener = opener or _socket
         self._messages = messages
         self._unsent: asyncio.Queue[tuple[str, int]] = asyncio.Queue(MAX_UNSENT)
 
@@ -44,7 +63,7 @@ class Sockets:
         shown = [_without_query(url) if is_secret else url for url in urls]
         for url, name in zip(urls, shown, strict=True):
             try:
-                self._open.append(await _socket(url))
+                self._open.append(await self._opener(url))
             except (OSError, WebSocketException) as error:
                 await self.close()
                 text = f"{type(error).__name__}: {error}"
@@ -53,7 +72,8 @@ class Sockets:
 
     async def receive(self, number: int) -> bytes:
         """The next message of one. ConnectionClosed at its end."""
-        return await self._open[number].recv(decode=False)
+        frame: bytes = await self._open[number].recv(decode=False)
+        return frame
 
     async def send(self, text: str, number: int) -> None:
         """At once, or where messages are limited in turn with those of other connections: reading waits for none.
@@ -81,7 +101,7 @@ class Sockets:
             await self._open[number].send(text)
 
 
-async def _socket(url: str) -> ClientConnection:
+async def _socket(url: str) -> Socket:
     limits: Any = {
         "max_size": MAX_RECEIVED_BYTES,
         "open_timeout": OPEN_SECONDS,

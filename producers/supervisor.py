@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
+from COBY.records import Status
 from COBY.runtime.metrics import Metrics
 from COBY.utils.exceptions import ExchangeError
 from COBY.utils.logging import get_logger
-from producers.backoff import Backoff
+from producers.backoff import BREAKER_STATES, Backoff
 from producers.connection import ANSWER_SECONDS, Connection
 from producers.connector import SlotConnector
-from producers.publisher import Publisher
 from producers.raw import listed
 
 STATUS_SECONDS = 1.0
@@ -22,13 +22,20 @@ ANSWER_POLL_SECONDS = 0.05
 log = get_logger(__name__)
 
 
+class StatusOutlet(Protocol):
+    """Where statuses go: the `Publisher`."""
+
+    def put_status(self, status: Status) -> None:
+        """Take one."""
+
+
 class Supervisor:
     """One per slot. `run` returns after `stop`, with the connections closed and the last status written."""
 
     def __init__(
         self,
         connector: SlotConnector,
-        publisher: Publisher,
+        publisher: StatusOutlet,
         backoff: Backoff,
         metrics: Metrics,
         *,
@@ -42,6 +49,9 @@ class Supervisor:
         self._reconnects = metrics.reconnects.labels(connector.slot.exchange)
         self._changed = asyncio.Event()
         connector.on_change = self._changed.set
+        exchange, slot = connector.slot.exchange, connector.slot.name
+        connector.on_silent = lambda silent: metrics.silent.labels(exchange, silent.channel).inc()
+        metrics.breaker.labels(exchange, slot).set_function(self._breaker_state)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Connect, and connect again, until ``stop``."""
@@ -149,14 +159,18 @@ class Supervisor:
         allowances = self.connector.allowances
         await allowances.connects.take(allowances.sockets)
 
+    def _breaker_state(self) -> float:
+        return float(BREAKER_STATES.index(self._backoff.breaker(self._monotonic())))
+
     def _show_breaker(self) -> None:
-        """In the status; gauges ask for it."""
+        """In the status."""
         self.connector.breaker = self._backoff.breaker(self._monotonic())
 
     async def _report(self) -> None:
         """The status, once a second and on change."""
         while True:
             self._changed.clear()
+            self._show_breaker()
             self._publisher.put_status(self.connector.status())
             await first_of(self._changed.wait(), asyncio.sleep(STATUS_SECONDS))
 

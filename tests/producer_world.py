@@ -73,6 +73,12 @@ class TinySession:
     def timer(self, now: float) -> list[Command]:
         return [Send("ping")]
 
+    def heard(self, frame: bytes) -> None:
+        """Nothing tells."""
+
+    def again(self, symbol: str, channel: str, now: float) -> list[Command]:
+        raise AssertionError("no channel is ever heard, so none is silent")
+
     def resync(self, symbol: str, reason: str, now: float, age_seconds: float = 0.0) -> list[Command]:
         return [self._fetch(symbol)]
 

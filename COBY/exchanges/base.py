@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from COBY.channels import Heard
 from COBY.limits import Limits
 
 Levels = Sequence[tuple[str, str]]
@@ -242,6 +243,9 @@ Command = Connect | Send | Fetch | Acknowledged | Refused | Farewell
 class Session(Protocol):
     """The session half, for one connection. Times are seconds since 1970, of a clock that never steps (WallClock)."""
 
+    heard: Heard
+    """Which book or trades a frame belongs to, for the watchdog over silent channels: see `COBY.channels`."""
+
     def connect(self, answer: bytes | None = None) -> Connect | Ask:
         """Where to connect, or what to ask before: then called again with the ``answer``'s body.
 
@@ -259,6 +263,9 @@ class Session(Protocol):
 
     def resync(self, symbol: str, reason: str, now: float, age_seconds: float = 0.0) -> list[Command]:
         """normalize asked for a new snapshot of a symbol, so long ago: one subscribed since may be what it wants."""
+
+    def again(self, symbol: str, channel: str, now: float) -> list[Command]:
+        """``book`` or ``trade`` of a symbol is silent, though confirmed: subscribe it anew. Its book stays provable."""
 
 
 class Endpoints(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from COBY.channels import by_head
 from COBY.depths import DeepestDecoder
 from COBY.exchanges.base import (
     UNREADABLE,
@@ -48,6 +49,7 @@ BOOKS, TRADES = "spot.obu", "spot.trades"
 CHANNELS = {BOOKS: "book", TRADES: "trade"}
 ANSWERS = ("subscribe", "unsubscribe")
 PING_SECONDS = 15.0
+HEARD = rb'"channel":"spot\.(?P<channel>obu|trades)".*?"(?:s|currency_pair)":"(?:ob\.)?(?P<name>[^".]+)'
 """The exchange wants one every 10 to 20 s."""
 ANSWER_BYTES = 2048
 SUBSCRIBED = "alert sub"
@@ -255,6 +257,7 @@ class GateioSession:
         """Number of a request without an answer -> event, channel, pair."""
         self._renewals = Renewals()
         self._awaited = Awaited()
+        self.heard = by_head(HEARD, {"obu": "book", "trades": "trade"}, symbols)
 
     def connect(self, answer: bytes | None = None) -> Connect:
         return Connect(f"{self._url}/ws/v4/")
@@ -286,6 +289,12 @@ class GateioSession:
         if name is None or not self._renewals.begin(name, now, age_seconds):
             return []
         return [self._ask("unsubscribe", BOOKS, name, now)]
+
+    def again(self, symbol: str, channel: str, now: float) -> list[Command]:
+        if channel == "book":
+            return self.resync(symbol, "stale", now)
+        name = self._names[symbol]
+        return [self._ask("unsubscribe", TRADES, name, now), self._subscribe(TRADES, name, now)]
 
     def _reply(self, answer: Answer, now: float) -> list[Command]:
         if answer.channel not in CHANNELS or answer.event not in ANSWERS:
