@@ -144,6 +144,11 @@ class Settings:
         "1",
         "Producers of each exchange behind one address: each takes its part of what the exchange allows an address.",
     )
+    collector: str | None = _optional(
+        "COLLECTOR",
+        TEXT,
+        "Name of this producer among several of one exchange, told in its status; the host's if COLLECTORS is not 1.",
+    )
     data_buffer_size: int = _setting(
         "DATA_BUFFER_SIZE",
         integer(1, 10_000_000),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -101,6 +102,11 @@ def named_exchange(cfg: Config, name: str) -> Exchange:
     return exchanges.load(name)
 
 
+def collector_name(cfg: Config) -> str | None:
+    """What this producer is called in its statuses; None where it is its exchange's only one."""
+    return cfg.collector or (socket.gethostname() if cfg.collectors > 1 else None)
+
+
 def endpoints(cfg: Config, exchange: Exchange) -> Endpoints:
     """Where the exchange is reached under the settings."""
     own = exchange.endpoints
@@ -119,7 +125,9 @@ async def _slots(
         rest = Rest(http, random.random, requests=allowances.requests)
         where = endpoints(cfg, exchange)
         connectors = {
-            slot.name: SlotConnector(slot, exchange, where, publisher, rest, allowances=allowances)
+            slot.name: SlotConnector(
+                slot, exchange, where, publisher, rest, allowances=allowances, collector=collector_name(cfg)
+            )
             for slot in slots
         }
         control = Control(cfg, exchange.name, connectors, counters)

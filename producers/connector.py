@@ -45,12 +45,15 @@ class SlotConnector(ExchangeConnector):
         now_seconds: Callable[[], float] | None = None,
         allowances: Allowances | None = None,
         opener: Opener | None = None,
+        collector: str | None = None,
     ) -> None:
         """``now_seconds`` gives the time that sessions are told; else the publisher's clock does.
 
         ``allowances``: those of all slots of the exchange; else the slot is alone. ``opener``: see `Wiring`.
+        ``collector``: name of this producer where an exchange has several: each has statuses of its own.
         """
         self.slot = slot
+        self._status_name = slot.name if collector is None else f"{slot.name}@{collector}"
         self.connections: list[Connection] = []
         self.breaker = CLOSED
         self.on_change: Callable[[], None] = lambda: None
@@ -180,6 +183,10 @@ class SlotConnector(ExchangeConnector):
         await connection.close(reason)
         await self.ended(connection)
 
+    def has(self, conn: str) -> bool:
+        """Whether the connection of that name is one of these, and not another collector's or long gone."""
+        return any(connection.conn == conn for connection in self.connections)
+
     async def resync(self, conn: str, symbol: str, reason: str, asked_us: int) -> bool:
         """Have the named connection bring a snapshot; False if there is no such connection or symbol."""
         for connection in self.connections:
@@ -194,7 +201,7 @@ class SlotConnector(ExchangeConnector):
         current = self.current
         return Status(
             self.slot.exchange,
-            self.slot.name,
+            self._status_name,
             None if current is None else current.conn,
             self._state,
             self._since_us,

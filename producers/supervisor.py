@@ -12,12 +12,14 @@ from COBY.runtime.metrics import Metrics
 from COBY.utils.exceptions import ExchangeError
 from COBY.utils.logging import get_logger
 from producers.backoff import BREAKER_STATES, Backoff
-from producers.connection import ANSWER_SECONDS, Connection
+from producers.connection import Connection
 from producers.connector import SlotConnector
 from producers.raw import listed
 
 STATUS_SECONDS = 1.0
 ANSWER_POLL_SECONDS = 0.05
+TAKES_OVER_SECONDS = 60.0
+"""A replacement has so long for its subscriptions, which some exchanges let through a few a second."""
 
 log = get_logger(__name__)
 
@@ -141,7 +143,7 @@ class Supervisor:
 
     async def _takes_over(self, old: Connection, new: Connection) -> None:
         """Until the exchange has confirmed on the new one what it had on the old, refusals aside, or long enough."""
-        end = self._monotonic() + ANSWER_SECONDS
+        end = self._monotonic() + TAKES_OVER_SECONDS
         while self._monotonic() < end:
             wanted = {pair for pair in old.acknowledged if pair[0] not in new.refused}
             if new.subscribed_at is not None and wanted <= new.acknowledged:
@@ -163,8 +165,11 @@ class Supervisor:
         return float(BREAKER_STATES.index(self._backoff.breaker(self._monotonic())))
 
     def _show_breaker(self) -> None:
-        """In the status."""
-        self.connector.breaker = self._backoff.breaker(self._monotonic())
+        """In the status, which follows each change."""
+        state = self._backoff.breaker(self._monotonic())
+        if state != self.connector.breaker:
+            self.connector.breaker = state
+            self._changed.set()
 
     async def _report(self) -> None:
         """The status, once a second and on change."""

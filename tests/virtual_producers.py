@@ -88,6 +88,25 @@ class Kept(Looking):
         self.statuses.append(status)
 
 
+class Logged(Kept):
+    """An outlet to a raw topic that several producers share; it ends with its process, in mid-sentence."""
+
+    def __init__(self, clock: WallClock, log: list[RawRecord]) -> None:
+        super().__init__(clock)
+        self.log = log
+        self.is_dead = False
+        self.dies_after: int | None = None
+        """Records until the process is killed."""
+
+    def put(self, record: RawRecord) -> None:
+        if self.dies_after is not None:
+            self.is_dead = self.is_dead or self.dies_after <= 0
+            self.dies_after -= 1
+        if not self.is_dead:
+            super().put(record)
+            self.log.append(record)
+
+
 class VirtualSocket:
     """A client's end of a socket; the exchange's is a `Peer`. Messages arrive in order, after some milliseconds."""
 
@@ -170,7 +189,8 @@ class House:
         """When clients came, let in or not."""
         self.asked: list[float] = []
         """When REST was asked."""
-        self.most_topics = 0
+        self.sent: dict[tuple[str, str], float] = {}
+        """(symbol, id) of each trade -> when it happened."""
         self.refuses = False
         self.sockets: set[VirtualSocket] = set()
         self._random = Random(name)
@@ -206,6 +226,9 @@ class House:
         while (due_us := source.peek_us()) is not None:
             await asyncio.sleep(max(0.0, began + due_us / 1e6 - asyncio.get_running_loop().time()))
             for frame in source.take(START_NS // 1000 + int(began * 1e6)):
+                if frame.trade is not None:
+                    for trade in (frame.trade, *frame.more_trades):
+                        self.sent.setdefault((frame.symbol, trade.id), asyncio.get_running_loop().time())
                 for socket in self.sockets:
                     if frame.stream in socket.peer.streams:
                         socket.answer([socket.peer.render(frame)])
@@ -214,7 +237,6 @@ class House:
         """All sockets end at once."""
         gone = list(self.sockets)
         for socket in gone:
-            self.most_topics = max(self.most_topics, len(socket.peer.streams))
             socket.answer([Close(1006, "dropped")])
         return len(gone)
 
@@ -244,12 +266,21 @@ class Producer:
     """What ``python -m producers`` runs for one exchange."""
 
     def __init__(
-        self, house: House, symbols: tuple[str, ...], seed: int, backoff: Limits, sockets: int
+        self,
+        house: House,
+        symbols: tuple[str, ...],
+        seed: int = 1,
+        backoff: Limits = DEFAULTS,
+        sockets: int = 5,
+        outlet: Callable[[WallClock], Kept] = Kept,
+        random: Callable[[], float] | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         exchange = load(house.name)
         self.house = house
-        self.outlet = Kept(WallClock(lambda: START_NS, lambda: int(loop.time() * 1e9)))
+        self.outlet = outlet(
+            WallClock(lambda: START_NS + int(loop.time() * 1e9), lambda: int(loop.time() * 1e9))
+        )
         allowances = Allowances.of(exchange.limits, monotonic=loop.time)
         rest = HouseRest(house, monotonic=loop.time, requests=allowances.requests)
         named: Mapping[str, str | None] = {one: exchange.exchange_symbol(one) for one in symbols}
@@ -266,9 +297,9 @@ class Producer:
             for slot in slots(exchange, named, sockets)
         ]
         self.metrics = Metrics(CollectorRegistry())
-        random = Random(f"{house.name}:{seed}")
+        chance = random or Random(f"{house.name}:{seed}").random
         self.supervisors = [
-            Supervisor(one, self.outlet, Backoff(random.random, backoff), self.metrics, monotonic=loop.time)
+            Supervisor(one, self.outlet, Backoff(chance, backoff), self.metrics, monotonic=loop.time)
             for one in self.connectors
         ]
 
@@ -279,12 +310,11 @@ class Producer:
 
 
 @asynccontextmanager
-async def producing(houses: list[House], symbols: tuple[str, ...], *, seed: int = 1,
-                    backoff: Limits = DEFAULTS, sockets: int = 5) -> Any:  # fmt: skip
-    """A producer of each exchange, running."""
+async def producing(houses: list[House], symbols: tuple[str, ...], **how: Any) -> Any:
+    """A producer of each exchange, running; ``how``: see `Producer`."""
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        made = [Producer(house, symbols, seed, backoff, sockets) for house in houses]
+        made = [Producer(house, symbols, **how) for house in houses]
         for producer in made:
             for supervisor in producer.supervisors:
                 group.create_task(supervisor.run(stop))

@@ -213,8 +213,9 @@ def start(stack: ExitStack, folder: Path, live: bool, rate: int) -> Demo:
     shutil.rmtree(folder, ignore_errors=True)
     click.echo("starting Kafka, TimescaleDB and Redis …")
     env = stack.enter_context(Stack(folder)).env()
-    exchanges = load_config(_settings(env)).exchanges
-    table, simulator_url = pipeline(exchanges), None
+    given = load_config(_settings(env))
+    exchanges = given.exchanges
+    table, simulator_url = pipeline(exchanges, given.collectors), None
     if not live:
         port = free_port()
         env |= simulated(exchanges, port)

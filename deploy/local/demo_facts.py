@@ -25,6 +25,7 @@ from COBY.utils.intervals import parse_time
 from deploy.local.ports import HOST
 
 STATUS_OLD_US = 5_000_000  # an older status says nothing of now
+NO_PRODUCER = "no producer"
 QUIET_SECONDS = 10.0  # a topic that gives nothing for so long has no more to give
 
 
@@ -177,15 +178,22 @@ def away(config: Config, now_us: int | None = None) -> dict[str, str]:
         for slot in (slot for exchange in config.exchanges for slot in slots_of(config, exchange)):
             if all(name.startswith("!") for name in slot.symbols):
                 continue  # nothing of it is listed, so nobody connects
-            text: Any = client.get(f"{config.topic_prefix}:latest:status:{slot.name}")
-            status = {} if text is None else json.loads(text)
-            if not status or now - parse_time(status["observed_at"]) > STATUS_OLD_US:
-                found[slot.name] = "no producer"
-            elif status["breaker"] != "closed":
-                found[slot.name] = f"breaker {status['breaker']}"
-            elif status["state"] != "subscribed":
-                found[slot.name] = status["state"]
+            key = f"{config.topic_prefix}:latest:status:{slot.name}"
+            keys = [key, *client.scan_iter(f"{key}@*")]  # a name for each collector, where there are several
+            statuses = [json.loads(text) for text in client.mget(keys) if text is not None]
+            words = sorted(_served(status, now) for status in statuses)
+            if "" not in words:
+                found[slot.name] = words[0] if words else NO_PRODUCER
     return found
+
+
+def _served(status: dict[str, Any], now_us: int) -> str:
+    """Nothing where the slot is served, else why not."""
+    if now_us - parse_time(status["observed_at"]) > STATUS_OLD_US:
+        return NO_PRODUCER
+    if status["breaker"] != "closed":
+        return f"breaker {status['breaker']}"
+    return "" if status["state"] == "subscribed" else str(status["state"])
 
 
 def book_states(config: Config) -> dict[tuple[str, str], str]:

@@ -1,5 +1,7 @@
 """How long a channel may say nothing, and how often it is then asked for again: figures by hand."""
 
+from itertools import pairwise
+
 import pytest
 
 from producers.silence import Silence, Silent
@@ -78,7 +80,7 @@ def test_a_channel_is_asked_for_once_an_hour_at_last():
     times = [at for at, _ in watched.speak(40_000, BOOK)]
     # 600, 1200, 2400 s, then 3600 each.
     assert times[:5] == [600, 1800, 4200, 7800, 11_400]
-    assert {later - earlier for earlier, later in zip(times[2:], times[3:], strict=False)} == {3600}
+    assert {later - earlier for earlier, later in pairwise(times[2:])} == {3600}
 
 
 def test_a_connection_asks_for_one_channel_each_five_seconds():
