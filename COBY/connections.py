@@ -76,11 +76,10 @@ class Connections:
             self._add(one.name, one.record_us).load(one)
 
     def _add(self, name: str, stream_us: int) -> Connection:
-        connection = self._open[name] = Connection(name, self._make(), stream_us)
-        if len(self._open) > MAX_CONNECTIONS:
-            others = [one for one in self if one is not connection]
-            leaving = min(others, key=lambda one: (not one.lost(stream_us), _proven(one), one.record_us))
+        if len(self._open) >= MAX_CONNECTIONS:
+            leaving = min(self, key=lambda one: (not one.lost(stream_us), _proven(one), one.record_us))
             del self._open[leaving.name]
+        connection = self._open[name] = Connection(name, self._make(), stream_us)
         return connection
 
     def _drop_lost(self, stream_us: int) -> bool:
