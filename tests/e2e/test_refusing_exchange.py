@@ -63,6 +63,7 @@ def lag_seconds(running):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_the_breaker_of_one_exchange_is_nothing_to_the_others(kafka, topic_prefix, tmp_path):
     env = {**kafka.env, "TOPIC_PREFIX": topic_prefix, "SYMBOLS": "BTCUSDT,ETHUSDT"}
     with relayed(tmp_path, env) as (running, relay):

@@ -39,6 +39,7 @@ def opened(running):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_either_of_two_collectors_may_be_killed_without_a_blind_tick(kafka, topic_prefix, tmp_path):
     env = {**kafka.env, "TOPIC_PREFIX": topic_prefix, "SYMBOLS": ",".join(SYMBOLS), "COLLECTORS": "2"}
     table = {program.name: program for program in pipeline(["binance"], 2)}

@@ -93,6 +93,7 @@ async def no_limit_is_broken(names, symbols):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 async def test_no_limit_is_broken_with_forty_symbols_on_all_ten():
     found = await no_limit_is_broken(tuple(sorted(EXCHANGES)), FORTY)
     for name, one in found.items():
