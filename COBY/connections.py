@@ -1,4 +1,7 @@
-"""The connections of one slot: at most three, in the order in which they were opened in the log."""
+"""The connections of one slot: at most three, in the order in which they were opened in the log.
+
+They may be those of several producers: whose a connection is makes no difference here.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from COBY.processing import ConnectionProcessor
 from COBY.slot_state import Connection, SavedConnection
 
 MAX_CONNECTIONS = 3
-"""The oldest goes when a further one is opened."""
+"""One goes when a further one is opened: see `Connections.begin`."""
 
 
 class Connections:
@@ -30,7 +33,9 @@ class Connections:
     def begin(self, name: str, seq: int, stream_us: int) -> Connection | None:
         """A connection met for the first time; None for one that had to give way to newer ones and still writes.
 
-        A connection begins with seq 1. Others are unknown after a hole, and then there is room for them.
+        A connection begins with seq 1. Others are unknown after a hole, and then there is room for them. Where there
+        are too many, one goes whose producer is silent, else the one with the fewest proven books, of several the one
+        not heard for longest: a producer that starts over and over takes no other's book away.
         """
         if seq > 1 and len(self._open) >= MAX_CONNECTIONS and not self._drop_lost(stream_us):
             return None
@@ -72,7 +77,8 @@ class Connections:
 
     def _add(self, name: str, stream_us: int) -> Connection:
         if len(self._open) >= MAX_CONNECTIONS:
-            del self._open[next(iter(self._open))]
+            leaving = min(self, key=lambda one: (not one.lost(stream_us), _proven(one), one.record_us))
+            del self._open[leaving.name]
         used = {connection.line for connection in self}
         line = next(number for number in range(MAX_CONNECTIONS) if number not in used)
         connection = self._open[name] = Connection(name, self._make(), stream_us, line)
@@ -85,3 +91,8 @@ class Connections:
                 del self._open[connection.name]
                 return True
         return False
+
+
+def _proven(connection: Connection) -> int:
+    """How many of its books are."""
+    return sum(book.reason is None for book in connection.processor.books.values())

@@ -133,7 +133,21 @@ class Settings:
     )
 
     max_connections_per_exchange: int = _setting(
-        "MAX_CONNECTIONS_PER_EXCHANGE", integer(1, 100), "5", "Sockets open to one exchange at a time."
+        "MAX_CONNECTIONS_PER_EXCHANGE",
+        integer(1, 100),
+        "5",
+        "Sockets that a producer holds to its exchange, beside those that are to take the place of another.",
+    )
+    collectors: int = _setting(
+        "COLLECTORS",
+        integer(1, 3),
+        "1",
+        "Producers of each exchange behind one address: each takes its part of what the exchange allows an address.",
+    )
+    collector: str | None = _optional(
+        "COLLECTOR",
+        TEXT,
+        "Name of this producer among several of one exchange, told in its status; the host's if COLLECTORS is not 1.",
     )
     data_buffer_size: int = _setting(
         "DATA_BUFFER_SIZE",

@@ -34,4 +34,18 @@ def slots_of(config: Config, name: str) -> list[Slot]:
                 where=name,
                 allowed="a name for one symbol",
             )
-    return slots(exchange, named, config.max_connections_per_exchange)
+    found = slots(exchange, named, config.max_connections_per_exchange)
+    if any(_size(slot) > exchange.symbols_per_slot for slot in found):
+        sockets = -(-len(named) // exchange.symbols_per_slot) * exchange.limits.sockets
+        raise ConfigurationError(
+            "config.too_many_symbols",
+            f"{len(listed)} symbols on {config.max_connections_per_exchange} sockets",
+            where=name,
+            allowed=f"{exchange.symbols_per_slot} a connection: MAX_CONNECTIONS_PER_EXCHANGE from {sockets} on",
+        )
+    return found
+
+
+def _size(slot: Slot) -> int:
+    """How many of its symbols are subscribed."""
+    return sum(not name.startswith("!") for name in slot.symbols)

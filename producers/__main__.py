@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -21,6 +22,7 @@ from COBY.slots import slots_of
 from COBY.utils.exceptions import ConfigurationError
 from COBY.utils.logging import get_logger
 from COBY.utils.timing import WallClock
+from producers.allowance import Allowances
 from producers.backoff import Backoff
 from producers.connector import SlotConnector
 from producers.control import Control
@@ -100,6 +102,11 @@ def named_exchange(cfg: Config, name: str) -> Exchange:
     return exchanges.load(name)
 
 
+def collector_name(cfg: Config) -> str | None:
+    """What this producer is called in its statuses; None where it is its exchange's only one."""
+    return cfg.collector or (socket.gethostname() if cfg.collectors > 1 else None)
+
+
 def endpoints(cfg: Config, exchange: Exchange) -> Endpoints:
     """Where the exchange is reached under the settings."""
     own = exchange.endpoints
@@ -114,9 +121,15 @@ async def _slots(
     counters.init_stage(STAGE, (publisher.topic,))
     slots = slots_of(cfg, exchange.name)
     async with aiohttp.ClientSession(trust_env=True) as http:
-        rest = Rest(http, random.random)
+        allowances = Allowances.of(exchange.limits, cfg.collectors)
+        rest = Rest(http, random.random, requests=allowances.requests)
         where = endpoints(cfg, exchange)
-        connectors = {slot.name: SlotConnector(slot, exchange, where, publisher, rest) for slot in slots}
+        connectors = {
+            slot.name: SlotConnector(
+                slot, exchange, where, publisher, rest, allowances=allowances, collector=collector_name(cfg)
+            )
+            for slot in slots
+        }
         control = Control(cfg, exchange.name, connectors, counters)
         readiness.connectors = connectors
         counters.show_frame_age(exchange.name, partial(_frame_age, connectors, publisher.clock))

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 CLOSED, OPEN, HALF_OPEN = "closed", "open", "half_open"
+BREAKER_STATES = (CLOSED, HALF_OPEN, OPEN)
+"""By the number that the metric shows."""
 
 
 class Limits(NamedTuple):

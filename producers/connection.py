@@ -6,13 +6,10 @@ A connection is a WebSocket, for some exchanges several; all that comes has one 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.exceptions import ConnectionClosed
 
 from COBY.exchanges.base import (
     Acknowledged,
@@ -27,15 +24,13 @@ from COBY.exchanges.base import (
     Slot,
 )
 from COBY.utils.exceptions import ExchangeError
+from producers.allowance import Allowance
 from producers.raw import Observer, listed
 from producers.raw_stream import Outlet, RawStream
 from producers.rest import Rest
+from producers.silence import Silence, Silent
+from producers.sockets import Opener, Sockets
 
-MAX_RECEIVED_BYTES = 128 * 1024 * 1024
-"""Messages up to this are taken, so that one too large for Kafka can be named by length and hash; a larger
-one ends the connection."""
-OPEN_SECONDS = 10.0
-CLOSE_SECONDS = 2.0
 ANSWER_SECONDS = 15.0
 """Without any answer to its subscription for so long a connection is given up."""
 BEAT_SECONDS = 1.0
@@ -43,7 +38,10 @@ BEAT_SECONDS = 1.0
 
 class Wiring(NamedTuple):
     """What a connection is connected to inside: ``observe`` is told of each record put, ``on_change`` when
-    something that a status shows has changed; ``now_seconds`` gives the time by a clock that never steps.
+    something that a status shows has changed; ``now_seconds`` gives the time by a clock that never steps;
+    ``messages``: how many messages all connections of the address may send, None: any number; ``opener`` opens a
+    socket, None: the WebSocket library does; ``silence_seconds`` is the exchange's; ``on_silent`` is told of
+    each channel that is subscribed anew because it says nothing.
     """
 
     publisher: Outlet
@@ -51,6 +49,10 @@ class Wiring(NamedTuple):
     observe: Observer
     on_change: Callable[[], None]
     now_seconds: Callable[[], float]
+    messages: Allowance | None = None
+    opener: Opener | None = None
+    silence_seconds: float = 60.0
+    on_silent: Callable[[Silent], None] = lambda _silent: None
 
 
 class Connection:
@@ -69,7 +71,7 @@ class Connection:
         self.reader: asyncio.Task[str] | None = None
         self._session = session
         self._wiring = wiring
-        self._sockets: list[ClientConnection] = []
+        self._sockets = Sockets(wiring.messages or Allowance(None), wiring.opener)
         self._group: asyncio.TaskGroup | None = None
         self._running = asyncio.Event()
         self._started_at: float | None = None
@@ -77,6 +79,7 @@ class Connection:
         self._tasks: set[asyncio.Task[None]] = set()
         self._reason: str | None = None
         self._answer = asyncio.Event()
+        self._silence = Silence(session.heard, wiring.silence_seconds)
 
     async def open(self) -> None:
         """Open the sockets and write `connected`.
@@ -84,15 +87,7 @@ class Connection:
         ExchangeError `exchange.unreachable`, `exchange.unusable_answer`: no socket is left open.
         """
         target, is_secret = await self._target()
-        for url in (target.url, *target.more):
-            shown = _without_query(url) if is_secret else url
-            self.url = self.url or shown
-            try:
-                self._sockets.append(await _socket(url))
-            except (OSError, WebSocketException) as error:
-                await self._close_sockets()
-                text = f"{type(error).__name__}: {error}"
-                raise ExchangeError("exchange.unreachable", text, where=shown) from error
+        self.url = await self._sockets.open(target, is_secret)
         slot = self.slot
         self.stream.event(
             "connected", exchange=slot.exchange, slot=slot.name, symbols=listed(slot), url=self.url
@@ -112,6 +107,7 @@ class Connection:
                 self._group = group
                 self._running.set()
                 self._side(self._beat())
+                self._side(self._sockets.send_in_turn())
                 reason = await self._read()
                 for task in list(self._tasks):
                     task.cancel()
@@ -121,13 +117,13 @@ class Connection:
             self._reason = self._reason or "cancelled"
             self.stream.close(self._reason)
             self._answered()
-            await self._close_sockets()
+            await self._sockets.close()
         return self._reason
 
     async def close(self, reason: str) -> None:
         """End the connection; `run` returns soon."""
         self._reason = self._reason or reason
-        await self._close_sockets()
+        await self._sockets.close()
 
     async def obey(self, commands: list[Command], socket: int = 0) -> None:
         """Do what the session wants, in order; ``socket``: where the frame came from that it answers.
@@ -136,9 +132,7 @@ class Connection:
         """
         for command in commands:
             if isinstance(command, Send):
-                number = socket if command.socket is None else command.socket
-                with contextlib.suppress(ConnectionClosed):
-                    await self._sockets[number].send(command.text)
+                await self._sockets.send(command.text, socket if command.socket is None else command.socket)
             elif isinstance(command, Fetch):
                 self._fetch(command)
             elif isinstance(command, Acknowledged):
@@ -181,13 +175,9 @@ class Connection:
                 raise ExchangeError("exchange.unusable_answer", str(error), where=url) from error
         return target, is_secret
 
-    async def _close_sockets(self) -> None:
-        """All of them at once: each may take its time."""
-        await asyncio.gather(*(socket.close() for socket in self._sockets))
-
     async def _read(self) -> str:
         """Read all sockets until one of them ends; its reason."""
-        assert self._sockets, "open() comes first"
+        assert len(self._sockets), "open() comes first"
         if len(self._sockets) == 1:
             return await self._read_socket(0)
         assert self._group is not None
@@ -200,17 +190,14 @@ class Connection:
         return next(reader.result() for reader in readers if reader.done())
 
     async def _read_socket(self, number: int) -> str:
-        socket, stream, session, now = (
-            self._sockets[number],
-            self.stream,
-            self._session,
-            self._wiring.now_seconds,
-        )
+        stream, session, now = self.stream, self._session, self._wiring.now_seconds
         try:
             while True:
-                frame = await socket.recv(decode=False)
+                frame = await self._sockets.receive(number)
                 stream.frame(frame)
-                if commands := session.received(frame, now()):
+                at = now()
+                self._silence.take(frame, at)
+                if commands := session.received(frame, at):
                     await self.obey(commands, number)
         except ConnectionClosed as closed:
             return str(closed)
@@ -224,6 +211,9 @@ class Connection:
                 continue
             now = self._wiring.now_seconds()
             await self.obey(self._session.timer(now))
+            if (silent := self._silence.due(now)) is not None:
+                self._wiring.on_silent(silent)
+                await self.obey(self._session.again(silent.symbol, silent.channel, now))
             if not self.acknowledged and now - self._started_at > ANSWER_SECONDS:
                 await self.close("the subscription was not confirmed")
 
@@ -253,8 +243,10 @@ class Connection:
     def _acknowledge(self, command: Acknowledged) -> None:
         pairs = {(symbol, channel) for symbol in command.symbols for channel in command.channels}
         self.acknowledged |= pairs
+        now = self._wiring.now_seconds()
+        self._silence.expect(pairs, now)
         if self.subscribed_at is None:
-            self.subscribed_at = self._wiring.now_seconds()
+            self.subscribed_at = now
         self.stream.event("subscribed", symbols=command.symbols, channels=command.channels)
         self._answered()
 
@@ -264,6 +256,8 @@ class Connection:
             "refused", symbol=command.symbol, reason=command.reason, not_listed=command.not_listed
         )
         self._answered()
+        if command.not_listed and command.symbol is not None:
+            self._silence.forget(command.symbol)
         if command.symbol is None:
             await self.close(f"refused: {command.reason}")
 
@@ -280,16 +274,3 @@ class Connection:
     async def _resync_all(self) -> None:
         for symbol in listed(self.slot):
             await self.resync(symbol, "dropped")
-
-
-async def _socket(url: str) -> ClientConnection:
-    limits: Any = {
-        "max_size": MAX_RECEIVED_BYTES,
-        "open_timeout": OPEN_SECONDS,
-        "close_timeout": CLOSE_SECONDS,
-    }
-    return await connect(url, **limits)
-
-
-def _without_query(url: str) -> str:
-    return urlsplit(url)._replace(query="").geturl()

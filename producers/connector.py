@@ -19,11 +19,14 @@ from COBY.records import Status
 from COBY.utils.exceptions import ConfigurationError, ExchangeError, ValidationError
 from COBY.utils.logging import get_logger
 from COBY.utils.timing import from_us
+from producers.allowance import Allowances
 from producers.backoff import CLOSED
 from producers.connection import Connection, Wiring
-from producers.publisher import Publisher
 from producers.raw import RawRecord, listed
+from producers.raw_stream import Outlet
 from producers.rest import Rest
+from producers.silence import Silent
+from producers.sockets import Opener
 
 log = get_logger(__name__)
 
@@ -36,22 +39,40 @@ class SlotConnector(ExchangeConnector):
         slot: Slot,
         exchange: Exchange,
         endpoints: Endpoints,
-        publisher: Publisher,
+        publisher: Outlet,
         rest: Rest,
         *,
         now_seconds: Callable[[], float] | None = None,
+        allowances: Allowances | None = None,
+        opener: Opener | None = None,
+        collector: str | None = None,
     ) -> None:
-        """``now_seconds`` gives the time that sessions are told; else the publisher's clock does."""
+        """``now_seconds`` gives the time that sessions are told; else the publisher's clock does.
+
+        ``allowances``: those of all slots of the exchange; else the slot is alone. ``opener``: see `Wiring`.
+        ``collector``: name of this producer where an exchange has several: each has statuses of its own.
+        """
         self.slot = slot
+        self._status_name = slot.name if collector is None else f"{slot.name}@{collector}"
         self.connections: list[Connection] = []
         self.breaker = CLOSED
         self.on_change: Callable[[], None] = lambda: None
+        self.on_silent: Callable[[Silent], None] = lambda _silent: None
         self.last_message_us: int | None = None
         self._exchange = exchange
         self._endpoints = endpoints
         self._publisher = publisher
+        self.allowances = allowances or Allowances.of(exchange.limits)
         self._wiring = Wiring(
-            publisher, rest, self._observe, self._changed, now_seconds or publisher.clock.now_seconds
+            publisher,
+            rest,
+            self._observe,
+            self._changed,
+            now_seconds or publisher.clock.now_seconds,
+            self.allowances.messages,
+            opener,
+            exchange.silence_seconds,
+            self._silent,
         )
         self._callbacks: list[Callable[[RawRecord], Any]] = []
         self._opened = 0
@@ -162,6 +183,10 @@ class SlotConnector(ExchangeConnector):
         await connection.close(reason)
         await self.ended(connection)
 
+    def has(self, conn: str) -> bool:
+        """Whether the connection of that name is one of these, and not another collector's or long gone."""
+        return any(connection.conn == conn for connection in self.connections)
+
     async def resync(self, conn: str, symbol: str, reason: str, asked_us: int) -> bool:
         """Have the named connection bring a snapshot; False if there is no such connection or symbol."""
         for connection in self.connections:
@@ -176,7 +201,7 @@ class SlotConnector(ExchangeConnector):
         current = self.current
         return Status(
             self.slot.exchange,
-            self.slot.name,
+            self._status_name,
             None if current is None else current.conn,
             self._state,
             self._since_us,
@@ -204,6 +229,10 @@ class SlotConnector(ExchangeConnector):
                 callback(record)
             except Exception:
                 log.exception("callback_failed", slot=self.slot.name)
+
+    def _silent(self, silent: Silent) -> None:
+        log.warning("channel_silent", slot=self.slot.name, **silent._asdict())
+        self.on_silent(silent)
 
     def _changed(self) -> None:
         """Work the state out anew."""

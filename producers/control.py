@@ -83,8 +83,8 @@ class Control:
         """Requests beyond the limit wait; a second one for the same book while one waits says nothing new."""
         connector = self._connectors.get(request.slot)
         key = (request.conn, request.symbol)
-        if connector is None or key in self._waiting:
-            return
+        if connector is None or key in self._waiting or not connector.has(request.conn):
+            return  # what another collector is asked for takes nothing of our own limit
         self._waiting.add(key)
         wait_seconds = self._limiter.reserve((request.slot, request.symbol), self._monotonic())
         task = group.create_task(self._serve(connector, request, wait_seconds))

@@ -10,6 +10,7 @@ import aiohttp
 
 from COBY.utils.exceptions import ExchangeError
 from COBY.utils.logging import get_logger
+from producers.allowance import Allowance
 
 REQUEST_SECONDS = 20.0
 ASK_SECONDS = 10.0
@@ -31,18 +32,21 @@ class Rest:
         http: aiohttp.ClientSession,
         random: Callable[[], float],
         monotonic: Callable[[], float] = time.monotonic,
+        requests: Allowance | None = None,
     ) -> None:
-        """``random`` returns numbers from [0, 1) for the jitter."""
+        """``random``: numbers from [0, 1) for the jitter; ``requests``: how many there may be, None: any number."""
         self._http = http
         self._random = random
         self._monotonic = monotonic
         self._not_before = 0.0
+        self._requests = requests or Allowance(None)
         self._places = asyncio.Semaphore(PARALLEL)
 
     async def get(self, url: str) -> bytes:
         """The body, whatever the status, except 429, 418, 5xx and broken transfers: these are tried again."""
         failures = 0
         while True:
+            await self._requests.take()
             async with self._places:
                 body, delay = await self._attempt(url, failures)
             if body is not None:
@@ -53,8 +57,10 @@ class Rest:
     async def ask(self, url: str, method: str = "GET", seconds: float = ASK_SECONDS) -> bytes:
         """The body, by one request: whoever connects tries again himself. ExchangeError ``exchange.unreachable``."""
         try:
-            async with asyncio.timeout(seconds), self._places:
-                body, _ = await self._attempt(url, 0, method)
+            async with asyncio.timeout(seconds):
+                await self._requests.take()
+                async with self._places:
+                    body, _ = await self._attempt(url, 0, method)
         except TimeoutError as error:
             message = f"{method}: no answer within {seconds:g} s"
             raise ExchangeError("exchange.unreachable", message, where=url) from error

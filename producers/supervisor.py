@@ -5,21 +5,30 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
+from COBY.records import Status
 from COBY.runtime.metrics import Metrics
 from COBY.utils.exceptions import ExchangeError
 from COBY.utils.logging import get_logger
-from producers.backoff import Backoff
-from producers.connection import ANSWER_SECONDS, Connection
+from producers.backoff import BREAKER_STATES, Backoff
+from producers.connection import Connection
 from producers.connector import SlotConnector
-from producers.publisher import Publisher
 from producers.raw import listed
 
 STATUS_SECONDS = 1.0
 ANSWER_POLL_SECONDS = 0.05
+TAKES_OVER_SECONDS = 60.0
+"""A replacement has so long for its subscriptions, which some exchanges let through a few a second."""
 
 log = get_logger(__name__)
+
+
+class StatusOutlet(Protocol):
+    """Where statuses go: the `Publisher`."""
+
+    def put_status(self, status: Status) -> None:
+        """Take one."""
 
 
 class Supervisor:
@@ -28,7 +37,7 @@ class Supervisor:
     def __init__(
         self,
         connector: SlotConnector,
-        publisher: Publisher,
+        publisher: StatusOutlet,
         backoff: Backoff,
         metrics: Metrics,
         *,
@@ -42,6 +51,9 @@ class Supervisor:
         self._reconnects = metrics.reconnects.labels(connector.slot.exchange)
         self._changed = asyncio.Event()
         connector.on_change = self._changed.set
+        exchange, slot = connector.slot.exchange, connector.slot.name
+        connector.on_silent = lambda silent: metrics.silent.labels(exchange, silent.channel).inc()
+        metrics.breaker.labels(exchange, slot).set_function(self._breaker_state)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Connect, and connect again, until ``stop``."""
@@ -67,7 +79,10 @@ class Supervisor:
 
     async def _attempt(self, stop: asyncio.Event) -> float:
         """One connection and its replacements, from opening to end; seconds to wait afterwards."""
-        self.connector.breaker = self._backoff.breaker(self._monotonic())
+        await first_of(stop.wait(), self._allowed())
+        if stop.is_set():
+            return 0.0
+        self._show_breaker()
         if not await self.connector.connect():
             return self._failed()
         connection = self.connector.current
@@ -96,12 +111,15 @@ class Supervisor:
         """Close the breaker once the exchange has confirmed."""
         await self._subscribed(connection)
         self._backoff.subscribed()
-        self.connector.breaker = self._backoff.breaker(self._monotonic())
+        self._show_breaker()
         await asyncio.Event().wait()
 
     async def _replace(self, old: Connection, stop: asyncio.Event) -> Connection | None:
         """Make before break: another connection first, subscribed, then the end of the old one."""
         while not stop.is_set() and old in self.connector.connections:
+            await first_of(stop.wait(), self._allowed(), self.connector.ended(old))
+            if stop.is_set() or old not in self.connector.connections:
+                break
             try:
                 new = await self.connector.open()
             except ExchangeError as error:
@@ -125,7 +143,7 @@ class Supervisor:
 
     async def _takes_over(self, old: Connection, new: Connection) -> None:
         """Until the exchange has confirmed on the new one what it had on the old, refusals aside, or long enough."""
-        end = self._monotonic() + ANSWER_SECONDS
+        end = self._monotonic() + TAKES_OVER_SECONDS
         while self._monotonic() < end:
             wanted = {pair for pair in old.acknowledged if pair[0] not in new.refused}
             if new.subscribed_at is not None and wanted <= new.acknowledged:
@@ -135,13 +153,29 @@ class Supervisor:
     def _failed(self) -> float:
         now = self._monotonic()
         delay = self._backoff.failed(now)
-        self.connector.breaker = self._backoff.breaker(now)
+        self._show_breaker()
         return delay
+
+    async def _allowed(self) -> None:
+        """Until the exchange allows this address another connection, with all its sockets."""
+        allowances = self.connector.allowances
+        await allowances.connects.take(allowances.sockets)
+
+    def _breaker_state(self) -> float:
+        return float(BREAKER_STATES.index(self._backoff.breaker(self._monotonic())))
+
+    def _show_breaker(self) -> None:
+        """In the status, which follows each change."""
+        state = self._backoff.breaker(self._monotonic())
+        if state != self.connector.breaker:
+            self.connector.breaker = state
+            self._changed.set()
 
     async def _report(self) -> None:
         """The status, once a second and on change."""
         while True:
             self._changed.clear()
+            self._show_breaker()
             self._publisher.put_status(self.connector.status())
             await first_of(self._changed.wait(), asyncio.sleep(STATUS_SECONDS))
 

@@ -2,14 +2,13 @@
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Iterable, Sequence
 
 from aiohttp import WSCloseCode, web
 
 from simulator.conn import Conn, packed
 from simulator.ledger import Ledger
-from simulator.limits import Limits
+from simulator.limits import Limits, Window
 from simulator.venue import Close, Peer, Reply
 from simulator.wire import Frame
 
@@ -48,17 +47,25 @@ class Hub:
         self._conns: set[Conn] = set()
         self._subscribers: dict[str, dict[Conn, None]] = {}
         self._unwritten: dict[Conn, None] = {}
-        self._attempts: deque[float] = deque()
+        self._attempts = Window(limits.connects_max, limits.connects_window_seconds)
+        self._messages = Window(limits.address_messages_per_second, 1.0)
+        self._rest = Window(limits.rest_weight_max, limits.rest_weight_window_seconds)
 
     def may_connect(self) -> bool:
         """Count an attempt; False when there were too many in the window."""
-        now = time.monotonic()
-        while self._attempts and self._attempts[0] <= now - self.limits.connects_window_seconds:
-            self._attempts.popleft()
-        if self.limits.connects_max and len(self._attempts) >= self.limits.connects_max:
-            return False
-        self._attempts.append(now)
-        return True
+        return self._counted("connects", self._attempts)
+
+    def may_say(self) -> bool:
+        """Count a text message of the address; False when there were too many within a second."""
+        return self._counted("address_messages", self._messages)
+
+    def may_ask(self, weight: int) -> bool:
+        """Count a REST question; False when there were too many in the window."""
+        return self._counted("rest_weight", self._rest, weight)
+
+    def _counted(self, name: str, window: Window, weight: int = 1) -> bool:
+        kept = window.add(time.monotonic(), weight)
+        return self.ledger.limit(name, window.peak, kept=kept)
 
     def open(self, request: web.Request, socket: web.WebSocketResponse, peer: Peer) -> Conn:
         """A connection whose handshake is done. Errors: ConnectionError when it has gone meanwhile."""
@@ -86,6 +93,9 @@ class Hub:
             if conn.put(packed(reply)):
                 conn.log.replies += 1
                 self.ledger.replies += 1
+        if conn.peer.broken:
+            self.ledger.broken.update(conn.peer.broken)
+            conn.peer.broken.clear()
         self._follow(conn)
         conn.flush(self.limits.unsent_bytes_max)
 

@@ -97,6 +97,8 @@ class Ledger:
         self._trades_kept = trades_kept
         self.symbols: dict[str, SymbolLog] = {symbol: SymbolLog(trades_kept) for symbol in symbols}
         self.opened = 0
+        self.broken: Counter[str] = Counter()
+        self.peaks: dict[str, int] = {}
         self.closed: Counter[str] = Counter()
 
     def open(self, endpoint: str, now_ms: int) -> ConnectionLog:
@@ -112,6 +114,13 @@ class Ledger:
     def event(self, name: str, now_ms: int, /, **more: Any) -> None:
         """Something that is not a frame: a change of state, a fault, a wait that ended."""
         self.events.append({"event": name, "at_ms": now_ms, **more})
+
+    def limit(self, name: str, peak: int, *, kept: bool) -> bool:
+        """What was counted of a limit: the most so far, and whether it was kept to, which is returned."""
+        self.peaks[name] = max(self.peaks.get(name, 0), peak)
+        if not kept:
+            self.broken[name] += 1
+        return kept
 
     def of(self, symbol: str) -> SymbolLog:
         """A symbol's log; a recording may bring one that its first frames did not show."""
@@ -137,6 +146,8 @@ class Ledger:
             "frames_sent": sum(log.frames.total() for log in self.symbols.values()),
             "replies": self.replies,
             "rest_answers": dict(self.rest_answers),
+            "limits_broken": dict(self.broken),
+            "limit_peaks": self.peaks,
             "connections": {
                 "open": self.opened - self.closed.total(),
                 "opened": self.opened,

@@ -10,7 +10,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from simulator.conn import Conn
 from simulator.hub import Hub, now_ms, now_us
-from simulator.limits import Limits
+from simulator.limits import Limits, Window
 from simulator.venue import Peer
 
 CLOSE_SECONDS = 2.0
@@ -91,9 +91,12 @@ class Session:
             await self._hub.answer(conn, conn.peer.timer(now_us()))
 
     async def _receive(self, conn: Conn, pings: Pings) -> None:
-        times: deque[float] = deque()
+        messages = Window(self._hub.limits.messages_per_second, 1.0)
         async for message in conn.socket:
-            if self._too_many(times):
+            kept = messages.add(time.monotonic())
+            self._hub.ledger.limit("messages", messages.peak, kept=kept)
+            kept = (message.type is not WSMsgType.TEXT or self._hub.may_say()) and kept
+            if not kept:
                 await conn.close("rate_limit", WSCloseCode.POLICY_VIOLATION, "Too many requests")
                 return
             if message.type is WSMsgType.PONG:
@@ -105,13 +108,3 @@ class Session:
                 await self._hub.answer(conn, conn.peer.received(message.data, now_us()))
         if conn.reason == "client" and conn.socket.close_code in (None, WSCloseCode.ABNORMAL_CLOSURE):
             conn.reason = "reset"
-
-    def _too_many(self, times: deque[float]) -> bool:
-        """More than the allowed messages within one second, this one included."""
-        limit, now = self._hub.limits.messages_per_second, time.monotonic()
-        if not limit:
-            return False
-        times.append(now)
-        while times[0] <= now - 1.0:
-            times.popleft()
-        return len(times) > limit

@@ -4,6 +4,7 @@ Two drive it: the server (aiohttp, the wall's clock), and the tests' virtual wor
 """
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -44,6 +45,8 @@ class Peer(ABC):
     def __init__(self) -> None:
         self.streams: dict[str, None] = {}
         """What it has subscribed to: it gets every frame of these streams from now on."""
+        self.broken: Counter[str] = Counter()
+        """Limits of the exchange's own that the client broke, by name; the driver takes them from here."""
 
     @abstractmethod
     def opened(self, now_us: int) -> list[Reply]:
@@ -90,6 +93,10 @@ class Venue(ABC):
     @abstractmethod
     def rest(self, path: str, query: Mapping[str, str], now_us: int) -> Answer:
         """A GET."""
+
+    def weight(self, path: str, query: Mapping[str, str]) -> int:
+        """What a GET counts of the REST limit of its address."""
+        return 1
 
     def post(self, path: str, query: Mapping[str, str], now_us: int) -> Answer:
         """A POST, whose body says nothing."""

@@ -30,11 +30,13 @@ from COBY.exchanges.base import (
     Send,
     Slot,
 )
+from COBY.limits import Limits
 from COBY.runtime.kafka import admin, apply_topics, check_topics
 from COBY.runtime.metrics import Metrics
 from COBY.utils.exceptions import BrokerError
 from COBY.utils.timing import WallClock
-from producers.backoff import Backoff, Limits
+from producers.backoff import Backoff
+from producers.backoff import Limits as BackoffLimits
 from producers.connector import SlotConnector
 from producers.control import Control
 from producers.publisher import Publisher
@@ -42,7 +44,9 @@ from producers.rest import Rest
 from producers.supervisor import Supervisor
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
-QUICK = Limits(base_seconds=0.02, cap_seconds=0.2, stable_seconds=60.0, breaker_failures=50, open_seconds=1.0)
+QUICK = BackoffLimits(
+    base_seconds=0.02, cap_seconds=0.2, stable_seconds=60.0, breaker_failures=50, open_seconds=1.0
+)
 SLOT = Slot("binance-0", "binance", {"BTCUSDT": "BTCUSDT", "ETHUSDT": "ETHUSDT"})
 
 
@@ -69,6 +73,12 @@ class TinySession:
     def timer(self, now: float) -> list[Command]:
         return [Send("ping")]
 
+    def heard(self, frame: bytes) -> None:
+        """Nothing tells."""
+
+    def again(self, symbol: str, channel: str, now: float) -> list[Command]:
+        raise AssertionError("no channel is ever heard, so none is silent")
+
     def resync(self, symbol: str, reason: str, now: float, age_seconds: float = 0.0) -> list[Command]:
         return [self._fetch(symbol)]
 
@@ -81,6 +91,7 @@ class TinyExchange:
     symbols_per_slot = 10
     silence_seconds = 60.0
     checksum = None
+    limits = Limits()
 
     def __init__(self, endpoints: Endpoints) -> None:
         self.endpoints = endpoints
@@ -220,7 +231,9 @@ class Seen(list[Any]):
 
 
 @asynccontextmanager
-async def supervised(cfg: Config, endpoints: Endpoints, limits: Limits = QUICK) -> AsyncIterator[Producer]:
+async def supervised(
+    cfg: Config, endpoints: Endpoints, limits: BackoffLimits = QUICK
+) -> AsyncIterator[Producer]:
     """The same with its supervisor and control: the pipeline's form."""
     stop = asyncio.Event()
     async with connectors(cfg, endpoints) as producer:

@@ -17,6 +17,9 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from COBY.channels import Heard
+from COBY.limits import Limits
+
 Levels = Sequence[tuple[str, str]]
 """(price, size) in the exchange's own decimal text; size is absolute, a size of zero removes the level."""
 
@@ -249,6 +252,9 @@ Command = Connect | Send | Fetch | Acknowledged | Refused | Farewell
 class Session(Protocol):
     """The session half, for one connection. Times are seconds since 1970, of a clock that never steps (WallClock)."""
 
+    heard: Heard
+    """Which book or trades a frame belongs to, for the watchdog over silent channels: see `COBY.channels`."""
+
     def connect(self, answer: bytes | None = None) -> Connect | Ask:
         """Where to connect, or what to ask before: then called again with the ``answer``'s body.
 
@@ -266,6 +272,9 @@ class Session(Protocol):
 
     def resync(self, symbol: str, reason: str, now: float, age_seconds: float = 0.0) -> list[Command]:
         """normalize asked for a new snapshot of a symbol, so long ago: one subscribed since may be what it wants."""
+
+    def again(self, symbol: str, channel: str, now: float) -> list[Command]:
+        """``book`` or ``trade`` of a symbol is silent, though confirmed: subscribe it anew. Its book stays provable."""
 
 
 class Endpoints(msgspec.Struct, frozen=True):
@@ -296,6 +305,8 @@ class Exchange(Protocol):
     """Frames of a connection may be missing for so long on a market with traffic before its books are ``stale``."""
     checksum: Checksum | None
     """How its books are checked, None where the sequence alone proves them."""
+    limits: Limits
+    """What it allows all connections of an address together: see `Limits`."""
 
     def exchange_symbol(self, symbol: str) -> str:
         """The exchange's name of a canonical symbol, by its rule (a setting may override it)."""
@@ -322,14 +333,16 @@ class Slot(msgspec.Struct, frozen=True):
 
 
 def slots(exchange: Exchange, symbols: Mapping[str, str | None], max_connections: int) -> list[Slot]:
-    """Spread symbols (symbol -> exchange symbol, None = not listed) over at most ``max_connections`` slots.
+    """Spread symbols (symbol -> exchange symbol, None = not listed) over slots of ``max_connections`` sockets in all.
+
+    At least one slot, and as few as ``symbols_per_slot`` wants; whether they are enough is the caller's to check.
 
     Not-listed symbols belong to a slot too (normalize emits their blind ticks) but are not subscribed: they map
     from ``"!" + symbol``, a name no exchange has.
     """
     ordered = sorted(symbols)
     wanted = -(-len(ordered) // exchange.symbols_per_slot)
-    count = max(1, min(max_connections, wanted))
+    count = max(1, min(max_connections // exchange.limits.sockets, wanted))
     return [
         Slot(
             f"{exchange.name}-{number}",

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
+from COBY.channels import by_head
 from COBY.continuity import ChainedDecoder, RestChain
 from COBY.exchanges.base import (
     UNREADABLE,
@@ -35,11 +36,16 @@ from COBY.exchanges.base import (
     Snapshot,
     Trade,
 )
+from COBY.limits import Limits, Rate
 from COBY.listings import rows
 from COBY.text import PRICES, SIZES, check_levels, is_zero
 from COBY.utils.intervals import clamp_us
 
 SNAPSHOT_LEVELS = 5000
+STREAMS = {"book": "depth@100ms", "trade": "trade"}
+HEARD = rb'^\{"stream":"(?P<name>[^@"]+)@(?P<channel>depth|trade)'
+AGAIN = 2
+"""The number of a request for what was subscribed before; 1 is the first one's."""
 UNKNOWN_LIMIT = 1000
 """A REST body without its url counts as cut when a side holds at least so many levels."""
 DEFAULT_LIMIT = 100
@@ -219,12 +225,13 @@ class BinanceSession:
         self._symbols = symbols
         self._endpoints = endpoints
         self._names = {symbol: name for name, symbol in symbols.items()}
+        self.heard = by_head(HEARD, {"depth": "book", "trade": "trade"}, symbols)
 
     def connect(self, answer: bytes | None = None) -> Connect:
         return Connect(f"{self._endpoints.ws_url}/stream")
 
     def opened(self, now: float) -> list[Command]:
-        streams = [f"{name.lower()}@{kind}" for name in self._symbols for kind in ("depth@100ms", "trade")]
+        streams = [f"{name.lower()}@{kind}" for name in self._symbols for kind in STREAMS.values()]
         return [Send(json.dumps({"method": "SUBSCRIBE", "params": streams, "id": 1}))]
 
     def received(self, frame: bytes, now: float) -> list[Command]:
@@ -257,6 +264,11 @@ class BinanceSession:
         delay_seconds = 0.5 if reason == "snapshot_too_old" else 0.0
         return [self._fetch(symbol, delay_seconds)] if symbol in self._names else []
 
+    def again(self, symbol: str, channel: str, now: float) -> list[Command]:
+        """See `Session.again`. A stream that is subscribed stays so; updates that were missed show in their numbers."""
+        stream = f"{self._names[symbol].lower()}@{STREAMS[channel]}"
+        return [Send(json.dumps({"method": "SUBSCRIBE", "params": [stream], "id": AGAIN}))]
+
     def _fetch(self, symbol: str, delay_seconds: float = 0.0) -> Fetch:
         query = f"symbol={self._names[symbol]}&limit={SNAPSHOT_LEVELS}"
         return Fetch(f"{self._endpoints.rest_url}/api/v3/depth?{query}", symbol, delay_seconds)
@@ -271,6 +283,8 @@ class Binance:
     symbols_per_slot = 10
     silence_seconds = 60.0
     checksum: Checksum | None = None
+    # 300 attempts in 5 min; 6,000 of weight a minute, 250 for a book.
+    limits = Limits(connects=Rate(240, 310.0), requests=Rate(22, 62.0))
 
     def exchange_symbol(self, symbol: str) -> str:
         return symbol

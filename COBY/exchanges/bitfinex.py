@@ -3,9 +3,9 @@
 Continuity: one sequence over all data frames of the connection (heartbeats, checksums, other channels; not events): a
 frame out of turn blinds every book. Besides, the checksum, in a frame of its own. `SocketChain` without numbers.
 Channel ids are the connection's, so they are saved. Numbers are JSON numbers whose texts make the checksum.
-Seen on the wire: a connection of 2021 (books of 100 levels, sequence; removals before additions, so that no side was
-ever beyond its window), trades. Never seen: checksum frames (proven by published vectors), windows of 250, ``conf`` of
-two flags, ``unsubscribed``, info codes, refusals by ``subId`` (from other clients' code).
+Seen on the wire: a connection of 2021 (books of 100 levels, sequence, removals before additions), trades. Never seen:
+checksum frames (proven by published vectors), windows of 250, ``conf`` of two flags, ``unsubscribed``, info codes,
+refusals by ``subId`` (from other clients' code).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from zlib import crc32
 import msgspec
 from msgspec import Raw
 
+from COBY.channels import by_number
 from COBY.continuity import ChainedDecoder, SocketChain
 from COBY.exchanges.base import (
     UNREADABLE,
@@ -42,6 +43,7 @@ from COBY.exchanges.base import (
     Trade,
 )
 from COBY.json_numbers import natural, price_text, signed_size, text_of
+from COBY.limits import Limits, Rate
 from COBY.renewals import Awaited, Renewals
 from COBY.symbols import split
 from COBY.text import PLAIN_PRICES, is_zero
@@ -300,6 +302,7 @@ class BitfinexSession:
         self._paused_until: float | None = None
         self._renewals = Renewals()
         self._awaited = Awaited()
+        self.heard = by_number(self._ids, CHANNELS, symbols)
 
     def connect(self, answer: bytes | None = None) -> Connect:
         return Connect(f"{self._url}/ws/2")
@@ -335,6 +338,12 @@ class BitfinexSession:
             return []
         renewed = self._renewals.begin(name, now, age_seconds)
         return [_send(event="unsubscribe", chanId=number)] if renewed else []
+
+    def again(self, symbol: str, channel: str, now: float) -> list[Command]:
+        if channel == "book":
+            return self.resync(symbol, "stale", now)
+        number = self._ids.get(("trades", self._names[symbol]))
+        return [] if number is None else [_send(event="unsubscribe", chanId=number)]
 
     def _info(self, message: Message, now: float) -> list[Command]:
         """After a pause all has to be subscribed anew: by a new connection, which begins with nothing."""
@@ -404,6 +413,7 @@ class Bitfinex:
     symbols_per_slot = 12  # two channels each, of the 25 that a connection may have
     silence_seconds = 35.0  # each channel is told to be alive after 15 s of quiet
     checksum: Checksum | None = Checksum(CHECKSUM_LEVELS, checksum)
+    limits = Limits(connects=Rate(16, 62.0))  # 20 a minute
 
     def exchange_symbol(self, symbol: str) -> str:
         base, quote = (CURRENCIES.get(name, name) for name in split(symbol))

@@ -16,6 +16,7 @@ from typing import Annotated
 
 import msgspec
 
+from COBY.channels import by_head
 from COBY.depths import DeepestDecoder
 from COBY.exchanges.base import (
     UNREADABLE,
@@ -37,6 +38,7 @@ from COBY.exchanges.base import (
     Trade,
     not_ours,
 )
+from COBY.limits import Limits, Rate
 from COBY.renewals import Awaited, Renewals
 from COBY.text import PLAIN_PRICES, SIZES, is_zero
 from COBY.utils.intervals import clamp_us
@@ -45,6 +47,7 @@ DEPTH = 1000
 TOPICS = {"book": f"orderbook.{DEPTH}.", "trade": "publicTrade."}
 SIDES = {"Buy": "buy", "Sell": "sell"}
 PING_SECONDS = 20.0
+HEARD = rb'^\{"topic":"(?P<channel>orderbook|publicTrade)\.(?:[0-9]+\.)?(?P<name>[^".]+)"'
 BEGUN_ANEW = 1
 BOTH = "all"
 """Begins the ``req_id`` of a request for both topics of a symbol; of one alone, the channel does: ``book.BTCUSDT``."""
@@ -258,6 +261,7 @@ class BybitSession:
         self._ping_due = 0.0
         self._renewals = Renewals()
         self._awaited = Awaited()
+        self.heard = by_head(HEARD, {"orderbook": "book", "publicTrade": "trade"}, symbols)
 
     def connect(self, answer: bytes | None = None) -> Connect:
         return Connect(f"{self._url}/v5/public/spot")
@@ -289,6 +293,14 @@ class BybitSession:
         if name is None or not self._renewals.begin(name, now, age_seconds):
             return []
         return [_request("unsubscribe", f"book.{name}", [f"{TOPICS['book']}{name}"])]
+
+    def again(self, symbol: str, channel: str, now: float) -> list[Command]:
+        if channel == "book":
+            return self.resync(symbol, "stale", now)
+        name = self._names[symbol]
+        # Its topic names neither, so that its answer is none.
+        gone = _request("unsubscribe", "again", [f"{TOPICS[channel]}{name}"])
+        return [gone, self._subscribe(channel, name, now)]
 
     def _reply(self, message: Other, now: float) -> list[Command]:
         """An answer to a request. That to a ping has the op ``ping`` or ``pong``, and is none."""
@@ -364,6 +376,7 @@ class Bybit:
     symbols_per_slot = 20
     silence_seconds = 45.0  # it says nothing by itself, but answers our ping every 20 s
     checksum: Checksum | None = None
+    limits = Limits(connects=Rate(400, 310.0))  # 500 in 5 min
 
     def exchange_symbol(self, symbol: str) -> str:
         return symbol

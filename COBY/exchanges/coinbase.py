@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from COBY.asking import InTurn, Key, Request
+from COBY.channels import by_head
 from COBY.continuity import ChainedDecoder, SocketChain
 from COBY.counted import Counted
 from COBY.exchanges.base import (
@@ -42,6 +43,7 @@ from COBY.exchanges.base import (
     Trade,
     not_ours,
 )
+from COBY.limits import Limits, Rate
 from COBY.listings import rows
 from COBY.pacing import Paced
 from COBY.symbols import split
@@ -60,6 +62,7 @@ SNAPSHOT_SECONDS = 20.0
 """So long a confirmed subscription may take to bring its snapshot, which has megabytes."""
 OWN_USDC = ("USDT-USDC", "EURC-USDC")  # every other market in USDC is the one in USD
 HEAD_BYTES = 300
+HEARD = rb'^\{"channel":"(?P<channel>l2_data|market_trades)".*?"product_id":"(?P<name>[^"]+)"'
 END = 2**63 - 1
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -294,6 +297,8 @@ class CoinbaseSession:
         self._asking = InTurn(_text, Paced(MESSAGES_PER_SECOND, 1.0))
         self._bare = set(symbols)
         """Books without a snapshot since they were last subscribed."""
+        shared = {name[:-1]: symbol for name, symbol in symbols.items() if name.endswith("-USDC")}
+        self.heard = by_head(HEARD, {"l2_data": "book", "market_trades": "trade"}, {**shared, **symbols})
 
     def connect(self, answer: bytes | None = None) -> Connect:
         return Connect(f"{self._url}/")
@@ -339,6 +344,12 @@ class CoinbaseSession:
         elif key in asking.confirmed and now - asking.since[key] >= SNAPSHOT_SECONDS:
             return [Farewell(f"no snapshot of {key.name}")]
         return asking.due(now)
+
+    def again(self, symbol: str, channel: str, now: float) -> list[Command]:
+        if channel == "book":
+            return self.resync(symbol, "stale", now)
+        self._asking.renew(Key("market_trades", self._names[symbol]), now)
+        return self._asking.due(now)
 
     def _reply(self, message: Message, now: float) -> list[Command]:
         if message.type == "error":
@@ -396,6 +407,7 @@ class Coinbase:
     symbols_per_slot = 10  # a message missing blinds all of them, and each snapshot has megabytes
     silence_seconds = 10.0  # it sends a heartbeat each second
     checksum: Checksum | None = None
+    limits = Limits(connects=Rate(6, 1.5), messages=Rate(6, 1.5))  # 8 a second of both
 
     def exchange_symbol(self, symbol: str) -> str:
         return "-".join(split(symbol))

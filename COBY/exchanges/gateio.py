@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from COBY.channels import by_head
 from COBY.depths import DeepestDecoder
 from COBY.exchanges.base import (
     UNREADABLE,
@@ -37,6 +38,7 @@ from COBY.exchanges.base import (
     Trade,
     not_ours,
 )
+from COBY.limits import Limits
 from COBY.renewals import Awaited, Renewals
 from COBY.symbols import split
 from COBY.text import PLAIN_PRICES, SIZES, is_zero
@@ -47,6 +49,7 @@ BOOKS, TRADES = "spot.obu", "spot.trades"
 CHANNELS = {BOOKS: "book", TRADES: "trade"}
 ANSWERS = ("subscribe", "unsubscribe")
 PING_SECONDS = 15.0
+HEARD = rb'"channel":"spot\.(?P<channel>obu|trades)".*?"(?:s|currency_pair)":"(?:ob\.)?(?P<name>[^".]+)'
 """The exchange wants one every 10 to 20 s."""
 ANSWER_BYTES = 2048
 SUBSCRIBED = "alert sub"
@@ -254,6 +257,7 @@ class GateioSession:
         """Number of a request without an answer -> event, channel, pair."""
         self._renewals = Renewals()
         self._awaited = Awaited()
+        self.heard = by_head(HEARD, {"obu": "book", "trades": "trade"}, symbols)
 
     def connect(self, answer: bytes | None = None) -> Connect:
         return Connect(f"{self._url}/ws/v4/")
@@ -285,6 +289,12 @@ class GateioSession:
         if name is None or not self._renewals.begin(name, now, age_seconds):
             return []
         return [self._ask("unsubscribe", BOOKS, name, now)]
+
+    def again(self, symbol: str, channel: str, now: float) -> list[Command]:
+        if channel == "book":
+            return self.resync(symbol, "stale", now)
+        name = self._names[symbol]
+        return [self._ask("unsubscribe", TRADES, name, now), self._subscribe(TRADES, name, now)]
 
     def _reply(self, answer: Answer, now: float) -> list[Command]:
         if answer.channel not in CHANNELS or answer.event not in ANSWERS:
@@ -351,6 +361,7 @@ class Gateio:
     symbols_per_slot = 20
     silence_seconds = 45.0  # it says nothing by itself, but answers our ping every 15 s
     checksum: Checksum | None = None
+    limits = Limits()  # none is documented
 
     def exchange_symbol(self, symbol: str) -> str:
         return "_".join(split(symbol))

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
+from COBY.channels import by_head
 from COBY.continuity import ChainedDecoder, RestChain
 from COBY.exchanges.base import (
     UNREADABLE,
@@ -41,6 +42,7 @@ from COBY.exchanges.base import (
 )
 from COBY.inflation import InflationError, inflated, opening
 from COBY.joining import JoinedChain
+from COBY.limits import Limits
 from COBY.listings import rows
 from COBY.pacing import Paced
 from COBY.renewals import REPEAT_SECONDS, Awaited
@@ -53,9 +55,10 @@ CHANNELS = {BOOK: "book", TRADES: "trade"}
 SOCKETS = {BOOK: 0, TRADES: 1}
 SNAPSHOT = "snapshot"
 HEAD_BYTES = 64
-SUBSCRIPTIONS_PER_SECOND = 8
-"""10 requests a second are allowed on a connection."""
-SNAPSHOTS_PER_SECOND = 3
+HEARD = rb'^\{"ch":"market\.(?P<name>[^".]+)\.(?P<channel>mbp|trade)'
+SUBSCRIPTIONS = (4, 0.6)
+"""So many in a time. 10 requests a second are allowed on a connection: two such times may arrive within one."""
+SNAPSHOTS = (2, 0.75)
 """A few requests for a snapshot a second are answered, those beyond refused."""
 RETRY_SECONDS = 1.0
 """A snapshot that came as null, or was refused, is asked for again so much later; one that was too old sooner."""
@@ -296,12 +299,13 @@ class HuobiSession:
         asks = [(kind, name) for name in symbols for kind in (BOOK, TRADES, SNAPSHOT)]
         self._requests = {str(number): ask for number, ask in enumerate(asks, start=1)}
         self._ids = {ask: number for number, ask in self._requests.items()}
-        self._paced = {kind: Paced(SUBSCRIPTIONS_PER_SECOND, 1.0) for kind in CHANNELS}
-        self._paced[SNAPSHOT] = Paced(SNAPSHOTS_PER_SECOND, 1.0)
+        self._paced = {kind: Paced(*SUBSCRIPTIONS) for kind in CHANNELS}
+        self._paced[SNAPSHOT] = Paced(*SNAPSHOTS)
         self._awaited = Awaited()
         self._due: dict[str, float] = {}
         """When to ask for the snapshots that have not come."""
         self._asked: dict[str, float] = {}
+        self.heard = by_head(HEARD, {"mbp": "book", "trade": "trade"}, symbols, head=opening)
 
     def connect(self, answer: bytes | None = None) -> Connect:
         return Connect(f"{self._url}/feed", (f"{self._url}/ws",))
@@ -334,6 +338,11 @@ class HuobiSession:
         ago = now - self._asked.get(name, -inf)
         if ago >= (max(age_seconds, OUTSTANDING_SECONDS) if name in self._due else age_seconds):
             self._due[name] = now + (TOO_OLD_SECONDS if reason == "snapshot_too_old" else 0.0)
+        return self._go(now)
+
+    def again(self, symbol: str, channel: str, now: float) -> list[Command]:
+        """See `Session.again`. A second subscription is confirmed like the first; then the snapshot is asked for."""
+        self._subscribe({"book": BOOK, "trade": TRADES}[channel], self._names[symbol], now)
         return self._go(now)
 
     def _subscribe(self, kind: str, name: str, now: float) -> None:
@@ -393,9 +402,10 @@ class Huobi:
 
     name = "huobi"
     endpoints = Endpoints("wss://api.huobi.pro", "https://api.huobi.pro")
-    symbols_per_slot = 10  # some 100 channels are allowed; so many snapshots come within four seconds
+    symbols_per_slot = 20  # some 100 channels are allowed; so many snapshots come within eight seconds
     silence_seconds = 15.0  # each socket is pinged every five
     checksum: Checksum | None = None
+    limits = Limits(sockets=2)  # messages are limited by connection: see the session
 
     def exchange_symbol(self, symbol: str) -> str:
         return symbol.lower()

@@ -17,6 +17,7 @@ from zlib import crc32
 
 import msgspec
 
+from COBY.channels import by_head
 from COBY.continuity import ChainedDecoder, SocketChain
 from COBY.exchanges.base import (
     UNREADABLE,
@@ -39,6 +40,7 @@ from COBY.exchanges.base import (
     Trade,
     not_ours,
 )
+from COBY.limits import Limits, Rate
 from COBY.listings import rows
 from COBY.renewals import Awaited, Renewals
 from COBY.symbols import split
@@ -49,6 +51,7 @@ DEPTH = 1000
 DEPTHS = (10, 25, 100, 500, 1000)
 CHECKSUM_LEVELS = 10
 CHANNELS = ("book", "trade")
+HEARD = rb'^\{"channel":"(?P<channel>book|trade)".*?"symbol":"(?P<name>[^"]+)"'
 REQUESTS = {1: "instrument", 2: "book", 3: "trade"}  # request numbers, by what they are about
 INSTRUMENT_SECONDS = 5.0  # so long the books wait for the precisions
 REST_NAMES = {"XBT": "BTC", "XDG": "DOGE"}  # its REST lists pairs under the names of v1
@@ -310,6 +313,7 @@ class KrakenSession:
         self._renewals = Renewals()
         self._awaited = Awaited()
         self._waiting_until: float | None = None
+        self.heard = by_head(HEARD, {channel: channel for channel in CHANNELS}, symbols)
 
     def connect(self, answer: bytes | None = None) -> Connect:
         return Connect(f"{self._url}/v2")
@@ -333,21 +337,22 @@ class KrakenSession:
         commands: list[Command] = []
         if self._waiting_until is not None and now >= self._waiting_until:
             commands += self._subscribe_all(now)
-        commands += [self._subscribe(now, "book", name) for name in self._renewals.overdue(now)]
-        return commands + [
-            self._subscribe(now, channel, name) for channel, name in self._awaited.overdue(now)
-        ]
+        late = [("book", name) for name in self._renewals.overdue(now)] + self._awaited.overdue(now)
+        return commands + [self._subscribe(now, *one) for one in late]
 
     def resync(self, symbol: str, reason: str, now: float, age_seconds: float = 0.0) -> list[Command]:
         """See `Session.resync`: only a new subscription brings a snapshot."""
         name = self._names.get(symbol)
-        if (
-            name is None
-            or self._waiting_until is not None
-            or not self._renewals.begin(name, now, age_seconds)
-        ):
+        if name is None or self._waiting_until is not None:
             return []
-        return [_ask("unsubscribe", "book", symbol=[name], depth=DEPTH)]
+        renewed = self._renewals.begin(name, now, age_seconds)
+        return [_ask("unsubscribe", "book", symbol=[name], depth=DEPTH)] if renewed else []
+
+    def again(self, symbol: str, channel: str, now: float) -> list[Command]:
+        if channel == "book":
+            return self.resync(symbol, "stale", now)
+        name = self._names[symbol]
+        return [_ask("unsubscribe", channel, symbol=[name]), self._subscribe(now, channel, name)]
 
     def _subscribe_all(self, now: float) -> list[Command]:
         self._waiting_until = None
@@ -405,6 +410,7 @@ class Kraken:
     symbols_per_slot = 20
     silence_seconds = 10.0  # it sends a heartbeat each second
     checksum: Checksum | None = Checksum(CHECKSUM_LEVELS, checksum)
+    limits = Limits(connects=Rate(120, 610.0))  # about 150 in 10 min, then it bans
 
     def exchange_symbol(self, symbol: str) -> str:
         return "/".join(split(symbol))

@@ -18,6 +18,7 @@ from zlib import crc32
 
 import msgspec
 
+from COBY.channels import by_head
 from COBY.continuity import ChainedDecoder, RestChain
 from COBY.exchanges.base import (
     UNREADABLE,
@@ -42,12 +43,14 @@ from COBY.exchanges.base import (
     Trade,
     not_ours,
 )
+from COBY.limits import Limits, Rate
 from COBY.renewals import Awaited
 from COBY.symbols import split
 from COBY.text import PLAIN_PRICES, SIZES, check_levels, is_zero
 from COBY.utils.intervals import clamp_us
 
 SNAPSHOT_LEVELS = 100
+HEARD = rb'"topic":"/market/(?P<channel>level2|match):(?P<name>[^",]+)"'
 TOPICS = {"/market/level2": "book", "/market/match": "trade"}
 OK, UNKNOWN_SYMBOL = "200000", "900001"
 UNKNOWN_TOPIC = (400, 404)
@@ -297,6 +300,7 @@ class KucoinSession:
         self._ping_seconds = PING_SECONDS
         self._pinged = self._began = 0.0
         self._awaited = Awaited()
+        self.heard = by_head(HEARD, {"level2": "book", "match": "trade"}, symbols)
 
     def connect(self, answer: bytes | None = None) -> Connect | Ask:
         """See `Session.connect`: a token of its own for each connection."""
@@ -343,6 +347,11 @@ class KucoinSession:
         # The connection is kept. REST lags the stream: one that was too old is asked for again a little later.
         delay_seconds = 0.5 if reason == "snapshot_too_old" else 0.0
         return [self._fetch(symbol, delay_seconds)] if symbol in self._names else []
+
+    def again(self, symbol: str, channel: str, now: float) -> list[Command]:
+        """See `Session.again`. A topic that is subscribed stays so; the answer brings the snapshot."""
+        topic = next(topic for topic, ours in TOPICS.items() if ours == channel)
+        return [self._subscribe(topic, self._names[symbol], now)]
 
     def _reply(self, message: Other, now: float) -> list[Command]:
         if message.type == "welcome":
@@ -393,6 +402,7 @@ class Kucoin:
     symbols_per_slot = 20
     silence_seconds = 60.0  # the pong comes every 18 s
     checksum: Checksum | None = None
+    limits = Limits(connects=Rate(24, 62.0))  # 30 a minute
 
     def exchange_symbol(self, symbol: str) -> str:
         return "-".join(split(symbol))

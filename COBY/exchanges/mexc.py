@@ -18,6 +18,7 @@ import msgspec
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from COBY.channels import by_head
 from COBY.continuity import ChainedDecoder, RestChain
 from COBY.exchanges._protobuf.mexc_pb2 import Deal, Depths, Level, Push
 from COBY.exchanges.base import (
@@ -43,12 +44,14 @@ from COBY.exchanges.base import (
     Trade,
     not_ours,
 )
+from COBY.limits import Limits
 from COBY.listings import rows
 from COBY.renewals import Awaited
 from COBY.text import PLAIN_PRICES, SIZES, check_levels, is_zero
 from COBY.utils.intervals import clamp_us
 
 SNAPSHOT_LEVELS = 5000
+HEARD = rb"^\n.spot@public\.aggre\.(?P<channel>depth|deals)\.v3\.api\.pb@[0-9]+ms@(?P<name>[A-Z0-9_.]+)"
 DEFAULT_LIMIT = 100
 """What the exchange takes where a url names no limit."""
 DEPTH, DEALS = "spot@public.aggre.depth.v3.api.pb@", "spot@public.aggre.deals.v3.api.pb@"
@@ -239,6 +242,7 @@ class MexcSession:
         self._too_old: dict[str, int] = {}
         self._began = self._pinged = 0.0
         self._awaited = Awaited()
+        self.heard = by_head(HEARD, {"depth": "book", "deals": "trade"}, symbols)
 
     def connect(self, answer: bytes | None = None) -> Connect:
         return Connect(f"{self._endpoints.ws_url}/ws")
@@ -282,6 +286,11 @@ class MexcSession:
         delay_seconds = min(0.5 * 2.0 ** min(count, 10), LONGEST_DELAY_SECONDS) if count >= 0 else 0.0
         return [self._fetch(symbol, delay_seconds)]
 
+    def again(self, symbol: str, channel: str, now: float) -> list[Command]:
+        """See `Session.again`. A topic that is subscribed stays so; the answer brings the snapshot."""
+        topic = next(topic for topic, ours in TOPICS.items() if ours == channel)
+        return [self._subscribe(topic, self._names[symbol], now)]
+
     def _answer(self, message: Other, topic: str, name: str) -> list[Command]:
         """Code 0 is no proof: the text of a confirmation is the topic, that of a refusal says so."""
         symbol, said = self._symbols[name], message.msg or ""
@@ -317,6 +326,7 @@ class Mexc:
     symbols_per_slot = 15  # 30 subscriptions a connection, two for each
     silence_seconds = 60.0  # the pong comes every 20 s
     checksum: Checksum | None = None
+    limits = Limits()  # by connection only: symbols_per_slot
 
     def exchange_symbol(self, symbol: str) -> str:
         return symbol

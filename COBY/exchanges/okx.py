@@ -15,6 +15,7 @@ from zlib import crc32
 
 import msgspec
 
+from COBY.channels import by_head
 from COBY.continuity import ChainedDecoder, SocketChain
 from COBY.exchanges.base import (
     UNREADABLE,
@@ -38,6 +39,7 @@ from COBY.exchanges.base import (
     Trade,
     not_ours,
 )
+from COBY.limits import Limits, Rate
 from COBY.listings import rows
 from COBY.renewals import Awaited, Renewals
 from COBY.symbols import split
@@ -48,6 +50,7 @@ DEPTH = 400
 CHECKSUM_LEVELS = 25
 CHANNELS = {"books": "book", "trades": "trade"}
 QUIET_SECONDS = 20.0
+HEARD = rb'^\{"arg":\{"channel":"(?P<channel>books|trades)","instId":"(?P<name>[^"]+)"'
 """Without any frame for 30 s the exchange closes; the text ``ping`` keeps the connection."""
 HOUR_SECONDS = 3600.0
 OPERATIONS_PER_HOUR = 440
@@ -245,6 +248,7 @@ class OkxSession:
         self._operations: deque[float] = deque()
         self._renewals = Renewals()
         self._awaited = Awaited()
+        self.heard = by_head(HEARD, CHANNELS, symbols)
 
     def connect(self, answer: bytes | None = None) -> Connect:
         return Connect(f"{self._url}/ws/v5/public")
@@ -280,6 +284,15 @@ class OkxSession:
         if name is None or not self._renewals.begin(name, now, age_seconds):
             return []
         return self._ask("unsubscribe", ("books",), name, now)
+
+    def again(self, symbol: str, channel: str, now: float) -> list[Command]:
+        if channel == "book":
+            return self.resync(symbol, "stale", now)
+        name = self._names[symbol]
+        return [
+            *self._ask("unsubscribe", ("trades",), name, now),
+            *self._ask("subscribe", ("trades",), name, now),
+        ]
 
     def _reply(self, message: Other, now: float) -> list[Command]:
         if message.event == "notice" and message.code == UPGRADE:
@@ -332,6 +345,7 @@ class Okx:
     symbols_per_slot = 20
     silence_seconds = 60.0  # a quiet book is kept alive once a minute, and our ping is answered before
     checksum: Checksum | None = Checksum(CHECKSUM_LEVELS, checksum)
+    limits = Limits(connects=Rate(2, 1.5))  # 3 a second
 
     def exchange_symbol(self, symbol: str) -> str:
         return "-".join(split(symbol))

@@ -44,6 +44,15 @@ class Metrics:
         )
         self.dropped = self._counter("dropped_frames", "Frames a full producer dropped.", "exchange")
         self.reconnects = self._counter("reconnects", "Connections made again after a loss.", "exchange")
+        self.breaker = self._gauge(
+            "breaker_state", "Of a slot's connections: 0 closed, 1 half open, 2 open.", "exchange", "slot"
+        )
+        self.silent = self._counter(
+            "silent_channels",
+            "Channels subscribed anew because they said nothing while others did.",
+            "exchange",
+            "channel",
+        )
         self.resyncs = self._counter("resyncs", "New snapshots asked for.", "exchange")
         self.retries = self._counter("write_retries", "Writes tried again after a passing error.", "stage")
         self.skew = self._counter("clock_skew", "Records whose time was clamped to the marks.", "exchange")
@@ -64,6 +73,8 @@ class Metrics:
         """Show the exchange at 0 from the start: a counter that first appears at 1 hides its first rise."""
         for counter in (self.frames, self.dropped, self.reconnects, self.resyncs, self.skew):
             counter.labels(exchange)
+        for channel in ("book", "trade"):
+            self.silent.labels(exchange, channel)
         for symbol in symbols:
             self.book_state.labels(exchange, symbol).set(BLIND)
 

@@ -73,11 +73,13 @@ class Demo:
             states = facts.book_states(self.config)
             ages = [facts.heatmap_age_seconds(self.config, symbol) for symbol in self.config.symbols]
             behind = facts.lag(self.config)
+            away = facts.away(self.config)
         except TROUBLE as error:
             return f"not to be seen: {type(error).__name__}"
         books = " ".join(f"{exchange}/{symbol} {state}" for (exchange, symbol), state in states.items())
         shown = " ".join("none" if age is None else f"{age:.1f} s" for age in ages)
-        return f"{rate:6.0f} frames/s | books {books} | lag {behind} | heatmaps {shown} old"
+        gone = "".join(f" | {slot} {why}" for slot, why in away.items())
+        return f"{rate:6.0f} frames/s | books {books} | lag {behind} | heatmaps {shown} old{gone}"
 
 
 def running_promises(demo: Demo) -> Iterator[Promise]:
@@ -211,8 +213,9 @@ def start(stack: ExitStack, folder: Path, live: bool, rate: int) -> Demo:
     shutil.rmtree(folder, ignore_errors=True)
     click.echo("starting Kafka, TimescaleDB and Redis …")
     env = stack.enter_context(Stack(folder)).env()
-    exchanges = load_config(_settings(env)).exchanges
-    table, simulator_url = pipeline(exchanges), None
+    given = load_config(_settings(env))
+    exchanges = given.exchanges
+    table, simulator_url = pipeline(exchanges, given.collectors), None
     if not live:
         port = free_port()
         env |= simulated(exchanges, port)

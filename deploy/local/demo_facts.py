@@ -19,10 +19,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from COBY.config import Config
 from COBY.runtime.kafka import admin, client_settings
 from COBY.runtime.lag_cli import read_lag
+from COBY.slots import slots_of
 from COBY.topics import topic_name
 from COBY.utils.intervals import parse_time
 from deploy.local.ports import HOST
 
+STATUS_OLD_US = 5_000_000  # an older status says nothing of now
+NO_PRODUCER = "no producer"
 QUIET_SECONDS = 10.0  # a topic that gives nothing for so long has no more to give
 
 
@@ -165,6 +168,32 @@ def _newest_heatmap(config: Config, symbol: str) -> dict[str, Any] | None:
     with redis.Redis.from_url(config.get_redis_url(), socket_timeout=10) as client:
         found: Any = client.get(f"{config.topic_prefix}:latest:heatmap:{symbol}")
     return None if found is None else dict(json.loads(found))
+
+
+def away(config: Config, now_us: int | None = None) -> dict[str, str]:
+    """Slots whose producer does not serve them: what their status in Redis says, `no producer` where it is old."""
+    found: dict[str, str] = {}
+    now = time.time_ns() // 1000 if now_us is None else now_us
+    with redis.Redis.from_url(config.get_redis_url(), socket_timeout=2) as client:
+        for slot in (slot for exchange in config.exchanges for slot in slots_of(config, exchange)):
+            if all(name.startswith("!") for name in slot.symbols):
+                continue  # nothing of it is listed, so nobody connects
+            key = f"{config.topic_prefix}:latest:status:{slot.name}"
+            keys = [key, *client.scan_iter(f"{key}@*")]  # a name for each collector, where there are several
+            statuses = [json.loads(text) for text in client.mget(keys) if text is not None]
+            words = sorted(_served(status, now) for status in statuses)
+            if "" not in words:
+                found[slot.name] = words[0] if words else NO_PRODUCER
+    return found
+
+
+def _served(status: dict[str, Any], now_us: int) -> str:
+    """Nothing where the slot is served, else why not."""
+    if now_us - parse_time(status["observed_at"]) > STATUS_OLD_US:
+        return NO_PRODUCER
+    if status["breaker"] != "closed":
+        return f"breaker {status['breaker']}"
+    return "" if status["state"] == "subscribed" else str(status["state"])
 
 
 def book_states(config: Config) -> dict[tuple[str, str], str]:

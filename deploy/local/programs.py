@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from deploy.local.ports import HOST, free_ports
 
 SIMULATOR_PORT = 9010
-PRODUCER_METRICS = 9110  # and up, one per exchange
+PRODUCER_METRICS = 9110  # and up, one per producer
+COLLECTORS = "abc"
+"""Names of an exchange's producers, where it has several."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,17 @@ def _python(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", *arguments)
 
 
-def pipeline(exchanges: Sequence[str]) -> list[Program]:
-    """Everything from sockets to stores: clock, a producer per exchange, streams, both sinks."""
+def pipeline(exchanges: Sequence[str], collectors: int = 1) -> list[Program]:
+    """Everything from sockets to stores: clock, a producer per exchange and collector, streams, both sinks."""
+    names = [(exchange, letter) for letter in COLLECTORS[:collectors] for exchange in exchanges]
     producers = [
         Program(
-            f"producer-{exchange}", _python("producers", "--exchange", exchange), PRODUCER_METRICS + number
+            f"producer-{exchange}" + (f"-{letter}" if letter != COLLECTORS[0] else ""),
+            _python("producers", "--exchange", exchange),
+            PRODUCER_METRICS + number,
+            {"COLLECTORS": str(collectors), "COLLECTOR": letter} if collectors > 1 else {},
         )
-        for number, exchange in enumerate(exchanges)
+        for number, (exchange, letter) in enumerate(names)
     ]
     return [
         Program("streams", _python("streams"), 9102),

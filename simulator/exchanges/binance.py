@@ -27,6 +27,9 @@ STREAM = re.compile(
 TEXT_ID = re.compile(r"[A-Za-z0-9_-]{1,36}")
 MILLISECONDS = re.compile(r'"([ET])":(\d{13})(?=[,}])')
 UNIT = "timeUnit"
+INFO_WEIGHT = 20
+BOOK_WEIGHTS = ((100, 5), (500, 25), (1000, 50), (10**9, 250))
+"""(levels up to, weight): limits beyond 5,000 are cut to that."""
 
 
 class RequestError(Exception):
@@ -80,6 +83,7 @@ class BinancePeer(Peer):
     def _subscribe(self, params: list[Any]) -> None:
         streams = _streams(params)
         if _too_many(self.streams.keys() | set(streams), self._streams_max):
+            self.broken["streams"] += 1
             raise RequestError(4, "Too many subscriptions")
         self.streams.update(dict.fromkeys(streams))
 
@@ -115,6 +119,7 @@ class BinanceVenue(Venue):
         streams_max=1024,
         connects_max=300,
         connects_window_seconds=300.0,
+        rest_weight_max=6000,
     )
 
     def __init__(self, source: Source, limits: Limits) -> None:
@@ -140,6 +145,14 @@ class BinanceVenue(Venue):
 
     def rest(self, path: str, query: Mapping[str, str], now_us: int) -> Answer:
         return self._rest.answer(path, query, now_us)
+
+    def weight(self, path: str, query: Mapping[str, str]) -> int:
+        """The page "General endpoints" and "Market Data endpoints": a book by its levels."""
+        if not path.endswith("/depth"):
+            return INFO_WEIGHT
+        levels = query.get("limit", "")
+        wanted = int(levels) if levels.isascii() and levels.isdecimal() and len(levels) < 9 else 0
+        return next(weight for most, weight in BOOK_WEIGHTS if wanted <= most)
 
 
 def _refused(status: int, message: str) -> Answer:

@@ -165,6 +165,7 @@ class BitfinexPeer(Peer):
         if any(channel.key == key for channel in self._channels.values()):
             raise RequestError(10301, "subscribe: dup")
         if len(self._channels) >= CHANNELS_MAX:
+            self.broken["channels"] += 1
             raise RequestError(10305, "subscribe: limit")
         self._next_id += 2
         stream = book_stream(depth, pair) if depth else trade_stream(pair)

@@ -26,6 +26,7 @@ IDLE_US = 600 * SECOND_US
 REPEAT_US = 3 * SECOND_US
 ARGS_MAX = 10
 ARGS_LENGTH_MAX = 21_000
+TOO_MUCH = ("args size", "params error: length")
 OPS = ("subscribe", "unsubscribe")
 INSTRUMENTS = "/v5/market/instruments-info"
 
@@ -100,6 +101,8 @@ class BybitPeer(Peer):
             topics = _topics(request)
             return self._answered(request, topics, now_us)
         except RequestError as error:
+            if error.args[0].startswith(TOO_MUCH):
+                self.broken["args"] += 1
             op, number = request.get("op"), request.get("req_id")
             return [self._said(str(error), op if isinstance(op, str) else "", number, success=False)]
 

@@ -41,7 +41,9 @@ class CoinbaseVenue(Venue):
 
     name: ClassVar[str] = "coinbase"
     # Both figures are an address's, without authentication; each client is its own address here.
-    LIMITS: ClassVar[Limits] = Limits(connects_max=8, connects_window_seconds=1.0, messages_per_second=8)
+    LIMITS: ClassVar[Limits] = Limits(
+        connects_max=8, connects_window_seconds=1.0, address_messages_per_second=8
+    )
 
     @staticmethod
     def wire() -> Wire:
@@ -103,6 +105,7 @@ class CoinbasePeer(Peer):
         if self._was_traffic:
             self._was_traffic, self._heard_us = False, now_us
         if not self._was_asked and now_us - self._opened_us >= FIRST_REQUEST_US:
+            self.broken["first_subscribe"] += 1
             return [Close(1008, "no_subscribe", "no subscribe message within 5 seconds")]
         if "heartbeats" in self._held:
             self._beats += 1

@@ -119,6 +119,7 @@ class HuobiPeer(Peer):
         name, kind = (found[1], found[2]) if found else ("", "")
         is_request = verb == "req"
         if self._too_many(now_us, is_request=is_request):
+            self.broken["snapshots" if is_request else "subscriptions"] += 1
             return [_error(request_id, "too-many-request", "too many request", now_us)]
         if kind != self._kind or (is_request and kind != BOOK):
             return [_error(request_id, "bad-request", f"invalid topic {channel}", now_us)]
@@ -131,6 +132,7 @@ class HuobiPeer(Peer):
             self.streams.pop(stream, None)
             return [_answer(request_id, {"status": "ok", "unsubbed": channel, "ts": now_us // 1000})]
         if len(self.streams) >= TOPICS_MAX:
+            self.broken["topics"] += 1
             return [_error(request_id, "too-many-request", "too many topics", now_us)]
         self.streams[stream] = None
         done: list[Reply] = [_answer(request_id, {"status": "ok", "subbed": channel, "ts": now_us // 1000})]

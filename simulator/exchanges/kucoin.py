@@ -120,6 +120,7 @@ class KucoinPeer(Peer):
         request = _parsed(text)
         request_id = str(request.get("id", ""))
         if self._too_many(now_us):
+            self.broken["messages"] += 1
             return [_error(request_id, 509, "exceed max permits per second")]
         if request.get("type") == "ping":
             self._pinged_us = now_us
@@ -156,10 +157,12 @@ class KucoinPeer(Peer):
         if head not in TOPICS or unknown:
             return 404, f"topic {topic} is not found"
         if len(symbols) > SYMBOLS_MAX:
+            self.broken["symbols"] += 1
             return 509, f"exceed max subscription count limitation of {SYMBOLS_MAX} per time"
         streams = dict.fromkeys(stream_name(head, symbol) for symbol in symbols.values())
         most = self._venue.limits.streams_max
         if kind == "subscribe" and len(self.streams.keys() | streams.keys()) > most:
+            self.broken["topics"] += 1
             return 509, f"exceed max subscription count limitation of {most} per session"
         for stream in streams:
             if kind == "subscribe":

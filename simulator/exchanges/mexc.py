@@ -117,7 +117,10 @@ class MexcPeer(Peer):
         """Whether it holds: a topic of a channel that lives, of a symbol there is, within the connection's number."""
         channel, _, symbol = topic.rpartition("@")
         is_known = channel in CHANNELS and symbol in self._source.symbols
-        if not is_known or (topic not in self.streams and len(self.streams) >= self._streams_max):
+        if is_known and topic not in self.streams and len(self.streams) >= self._streams_max:
+            self.broken["topics"] += 1
+            return False
+        if not is_known:
             return False
         self.streams[topic] = None
         return True

@@ -95,11 +95,13 @@ class OkxPeer(Peer):
         if text == "ping":
             return ["pong"]
         if len(text.encode()) > REQUEST_BYTES_MAX:
+            self.broken["request_bytes"] += 1
             return [Close(1009, "too_long", "Request message exceeds the maximum frame length")]
         request = _parsed(text)
         if request is None:
             return [self._error("60012", f"Invalid request: {text}", _id_of(text))]
         if self._too_many(now_us):
+            self.broken["requests"] += 1
             return [self._error("60014", "Requests too frequent", request.get("id"))]
         return self._answered(request, now_us)
 

@@ -65,8 +65,24 @@ class Slot:
         connection = Connection(record["conn"], self.exchange, self.symbols, now_ns)
         self.connections.append(connection)
         if len(self.connections) > MOST_CONNECTIONS:
-            self.gone.add(self.connections.pop(0).name)
+            self.gone.add(self.leaving(now_ns))
         return connection
+
+    def leaving(self, now_ns: int) -> str:
+        """Who makes room for the newest: silent for 2 s, else with fewest proven books, else longest unheard."""
+        older = self.connections[:-1]
+        ranks = [
+            (
+                now_ns - one.last_record_ns < LOST_NS,
+                sum(book.reason is None for book in one.books.values()),
+                one.last_record_ns,
+                place,
+            )
+            for place, one in enumerate(older)
+        ]
+        gone = older[min(ranks)[-1]]
+        self.connections.remove(gone)
+        return gone.name
 
     def take(self, record: dict, now_ns: int, symbols: dict[str, str]) -> list:
         """Bring the books up to date with one record; returns the trades in it."""

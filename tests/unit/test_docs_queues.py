@@ -72,4 +72,4 @@ def test_the_bounds_that_are_numbers_are_those_of_the_sources():
     assert "min(65_536, cfg.max_memory_usage * 1024 // 4)" in SOURCES["COBY/runtime/kafka.py"]
     assert "HIGH, LOW = 0.8, 0.7" in SOURCES["COBY/runtime/memory.py"]
     assert "APART_SECONDS = 600.0" in SOURCES["COBY/runtime/memory.py"]
-    assert '"max_queue"' not in SOURCES["producers/connection.py"], "16 is the library's own"
+    assert '"max_queue"' not in SOURCES["producers/sockets.py"], "16 is the library's own"

@@ -60,6 +60,44 @@ def test_there_are_at_most_three_and_one_that_had_to_go_can_not_push_out_the_oth
     assert set(shown(run(log))) == {"c4"}
 
 
+def test_connections_that_only_begin_push_out_no_proven_one():
+    """A producer that is killed again and again, before its books are there, beside one that is well."""
+    log = started("c1")
+    for number in range(5):
+        log.event(at(0.2 + number / 100), "connected", f"c{number + 2}")
+    log.ws(0.4, depth(11, 11, [["100.5", "1"]], []), "c1")
+    log.beat(0.5, "c1")
+    found = run(log)
+    assert shown(found) == ["c1"]
+    assert of(found, BookTick)[0].sequence_id == 11
+    assert of(found, Gap) == []
+
+
+def test_of_proven_connections_the_one_not_heard_for_longest_makes_room():
+    """c2 and c3 were proven and are dead, for less than two seconds; c1 is well."""
+    log = started("c1")
+    log.live("c2", 50, 0.2)
+    log.live("c3", 70, 0.3)
+    log.ws(0.4, depth(11, 11, [], []), "c1")
+    log.live("c4", 90, 0.41)
+    log.event(at(0.42), "disconnected", "c4")
+    log.event(at(0.43), "disconnected", "c3")
+    log.beat(0.5, "c1")
+    assert shown(run(log)) == ["c1"], "c2 made room for c4, and then the others ended"
+
+
+def test_one_whose_producer_is_silent_makes_room_before_one_that_has_just_begun():
+    log = started("c1")
+    log.live("c2", 50, 0.2)
+    log.beat(3.0, "c1")
+    log.event(at(3.1), "connected", "c3")
+    log.event(at(3.2), "connected", "c4")
+    log.body(3.3, 80, conn="c3")
+    log.ws(3.4, depth(81, 81, [], []), "c3")
+    log.beat(3.5, "c1")
+    assert shown(run(log))[-1] == "c3"
+
+
 def test_a_name_used_anew_by_another_socket_begins_anew():
     """As when two recordings are fed one after the other: the second must not be taken for a repetition."""
     log = started("feed-0")

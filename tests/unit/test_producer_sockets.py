@@ -241,5 +241,5 @@ async def test_without_a_question_the_url_is_published_whole():
         query = f"ws://127.0.0.1:{one.port}/feed?timeUnit=MICROSECOND"
         made._session.connect = lambda answer=None: Connect(query)
         await made.open()
-        await made._close_sockets()
+        await made._sockets.close()
         assert events(records)[0]["url"] == query

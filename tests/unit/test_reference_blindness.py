@@ -146,15 +146,19 @@ def test_the_proven_book_whose_connection_is_newest_is_shown():
     assert shown == ["a", "a", "b", "a"]
 
 
-def test_the_oldest_of_four_connections_goes():
+def test_of_four_connections_one_without_a_proven_book_goes():
+    """b was heard before c and d; it may write on, to no effect. The oldest, which is proven, stays."""
     log = live_log()
     for conn in "bcd":
         log.conn = conn
         log.event(0.3, "connected")
+    log.conn = "b"
+    log.snapshot(0.35, 20, [["99", "5"]], ASKS)
     log.conn = "a"
     log.depth(0.4, 11, 11, BIDS, [])
     log.marks(0.5)
-    assert reasons(log) == ["never_connected"]
+    assert reasons(log) == [None]
+    assert [tick["conn"] for tick in compute(log.records(), settings())["book"]] == ["a"]
 
 
 def test_what_can_not_be_read_changes_nothing():
