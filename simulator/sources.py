@@ -68,6 +68,14 @@ class Source(ABC):
     def skip_snapshot(self, symbol: str) -> None:
         """Nobody came for it: go on."""
 
+    def twist(self, act: Callable[[Market], None]) -> None:
+        """Change the market from its next event on. A recording is what it is: SimulatorError `fault_invalid`."""
+        raise SimulatorError("fault_invalid", "a recording has no market to change")
+
+    def delist(self, symbol: str) -> None:
+        """The exchange has it no longer: nothing is sent of it, and new clients are refused. As `twist`."""
+        raise SimulatorError("fault_invalid", "a recording has no market to change")
+
 
 def seeded(
     name: str, wire: Wire, seed: int, symbols: tuple[str, ...], rate: int, seconds: int | None = None
@@ -101,12 +109,18 @@ class SeededSource(Source):
         self._journals = {symbol: Journal(start) for symbol, start in starts.items()}
         self._trades: dict[str, deque[Frame]] = {symbol: deque(maxlen=TRADES_KEPT) for symbol in self.symbols}
         self._snapshots: dict[tuple[str, int], Book] = {}
+        self._taken = 0
+        self._twists: list[tuple[int, Callable[[Market], None]]] = []
+        self._delisted: set[str] = set()
 
     def peek_us(self) -> int | None:
         return self._market.peek_us()
 
     def take(self, offset_us: int) -> list[Frame]:
         event = self._market.take()
+        self._taken += 1
+        if event.symbol in self._delisted:
+            return []
         if not isinstance(event, Depth):
             frame = self.wire.trade(event, offset_us)
             self._trades[event.symbol].append(frame)
@@ -116,6 +130,18 @@ class SeededSource(Source):
         if journal.add(event):
             journal.turn(told.book())
         return self.wire.depth_frames(event, cuts, told, offset_us)
+
+    def twist(self, act: Callable[[Market], None]) -> None:
+        self._twists.append((self._taken, act))
+        act(self._market)
+
+    def delist(self, symbol: str) -> None:
+        self._delisted.add(symbol)
+        self.symbols = tuple(name for name in self.symbols if name != symbol)
+
+    def told(self, symbol: str) -> Told:
+        """The book as of the last update, in ticks."""
+        return self._told[symbol]
 
     def book(self, symbol: str) -> Book | None:
         told = self._told.get(symbol)
@@ -156,8 +182,11 @@ class SeededSource(Source):
         """Older than the journal: the same market from its start, up to there."""
         market = self._make()
         told = Told(market.live(symbol), (), says_leaving=False)
+        twists, taken = list(self._twists), 0
         while market.peek_us() is not None:
-            event = market.take()
+            while twists and twists[0][0] == taken:
+                twists.pop(0)[1](market)
+            event, taken = market.take(), taken + 1
             if isinstance(event, Depth) and event.symbol == symbol:
                 if event.last_id > sequence:
                     break
