@@ -21,7 +21,8 @@ from COBY.exchanges.base import (
     Trade,
 )
 from COBY.processing import ConnectionProcessor
-from COBY.records import Bar, Gap, Resync
+from COBY.records import Bar, Gap
+from COBY.resyncs import RENEWING_US, RESYNC_REPEAT_US, Resyncs
 from COBY.slot_state import (
     RESYNC_EVENT_US,
     Connection,
@@ -35,12 +36,6 @@ from COBY.slot_state import (
 from COBY.ticks import blind_tick, book_tick
 from COBY.trades import SECOND_US
 
-RESYNC_REPEAT_US = 5 * SECOND_US
-RENEWING_US = 10 * SECOND_US
-"""A snapshot that is on its way anyway is waited for so much longer."""
-HEALABLE = ("producer_lost", "stale", "not_listed")
-"""Blindness that no new snapshot would end."""
-
 
 class SlotState:
     """The slot's deterministic state. Times are stream time, given with each call."""
@@ -51,6 +46,7 @@ class SlotState:
         self._slot = slot
         self._bucket_size = bucket_size
         self._depth = depth
+        self._resyncs = Resyncs(exchange.name, slot.name)
         self._listed = {name: symbol for name, symbol in slot.symbols.items() if not name.startswith("!")}
         self._connections = Connections(lambda: ConnectionProcessor(exchange, self._listed, bucket_size))
         self.symbols = {
@@ -84,7 +80,7 @@ class SlotState:
         """Emit the records of the tick ``time_us`` as the books stand now, before a record brings ``stream_us``."""
         for connection in self._connections:
             self._check_silence(connection, time_us)
-            self._remind(connection, time_us, emit)
+            self._resyncs.remind(connection, self.symbols, time_us, emit)
         for symbol, state in self.symbols.items():
             state.minute.close_until(symbol, self._exchange.name, time_us, emit)
             bars = state.trades.take_bars()
@@ -142,6 +138,8 @@ class SlotState:
             emit(DeadLetter("frame.unknown_symbol", "no symbol of this slot is listed"))
             return
         events = connection.processor.take(frame.value, frame.kind, frame.symbol, frame.url)
+        if frame.kind == "http":
+            self._resyncs.answered(connection, frame.symbol, events, stream_us, emit)
         index = 0
         for event in events:
             if type(event) is Trade:
@@ -203,10 +201,10 @@ class SlotState:
             if event.renewing:  # asking would have a book that has just come back subscribed anew, for ever
                 connection.asked_us[event.symbol] = stream_us + RENEWING_US
             else:
-                self._resync(connection, event.symbol, event.reason, RESYNC_EVENT_US, stream_us, emit)
+                self._resyncs.ask(connection, event.symbol, event.reason, RESYNC_EVENT_US, stream_us, emit)
         elif isinstance(event, Stale):
             # Its session waits by itself before it fetches again.
-            self._resync(connection, event.symbol, event.reason, 0, stream_us, emit)
+            self._resyncs.ask(connection, event.symbol, event.reason, 0, stream_us, emit)
         elif isinstance(event, NotListed):
             self._judge(event.symbol, stream_us, emit, event.detail)
 
@@ -249,7 +247,7 @@ class SlotState:
         connection.processor.doubt(symbol, reason)
         self._judge(symbol, stream_us, emit, detail)
         if connection.processor.books[symbol].reason != "not_listed":
-            self._resync(connection, symbol, reason, RESYNC_EVENT_US, stream_us, emit)
+            self._resyncs.ask(connection, symbol, reason, RESYNC_EVENT_US, stream_us, emit)
 
     def _judge(self, symbol: str, stream_us: int, emit: Emit, detail: str = "") -> None:
         """Open or close the symbol's gap when it goes blind or comes back."""
@@ -262,22 +260,6 @@ class SlotState:
 
     def _reason(self, symbol: str) -> tuple[str, str | None]:
         return self._connections.reason(symbol) if symbol in self._listed.values() else ("not_listed", None)
-
-    def _resync(
-        self, connection: Connection, symbol: str, reason: str, wait_us: int, stream_us: int, emit: Emit
-    ) -> None:
-        """Ask for a snapshot, unless that was done less than ``wait_us`` ago."""
-        if stream_us - connection.asked_us[symbol] >= wait_us:
-            connection.asked_us[symbol] = stream_us
-            emit(Resync(self._exchange.name, self._slot.name, connection.name, symbol, reason, stream_us))
-
-    def _remind(self, connection: Connection, time_us: int, emit: Emit) -> None:
-        """A book that has waited for its snapshot for too long asks again, while there is anybody to ask."""
-        if connection.lost(time_us):
-            return
-        for symbol, book in connection.processor.books.items():
-            if book.reason is not None and book.reason not in HEALABLE:
-                self._resync(connection, symbol, book.reason, RESYNC_REPEAT_US, time_us, emit)
 
     # --- ticks -----------------------------------------------------------------------------------------------------
 
@@ -293,6 +275,6 @@ class SlotState:
         book = shown.processor.books[symbol]
         if book.near_edge() and time_us - shown.asked_us[symbol] >= RESYNC_REPEAT_US:
             shown.processor.decoder.expect_snapshot(symbol, proven=True)
-            self._resync(shown, symbol, "coverage", RESYNC_REPEAT_US, time_us, emit)
+            self._resyncs.ask(shown, symbol, "coverage", RESYNC_REPEAT_US, time_us, emit)
         size = self._bucket_size(symbol)
         emit(book_tick(symbol, self._exchange.name, time_us, self._depth, size, book, shown.name, bars))

@@ -5,6 +5,7 @@ import heapq
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any
 
 from simulator.conn import Conn
@@ -105,7 +106,7 @@ class Faults:
                 source.delist(name)
             elif mishap.kind == "tick_size":
                 await self._retick(source, name, GRID)
-                self._after(lasts_us, lambda name=name: self._retick(source, name, 1))  # type: ignore[misc]
+                self._after(lasts_us, partial(self._retick, source, name, 1))
             else:
                 source.twist(_run(name, source.peek_us() or 0, mishap))
 
@@ -127,7 +128,7 @@ class Faults:
         for conn in conns:
             if mishap.kind == "delay":
                 conn.pipe.stall(until_us)
-                self._after(mishap.lasts_us, lambda conn=conn: self._release(conn))  # type: ignore[misc]
+                self._after(mishap.lasts_us, partial(self._release, conn))
             elif mishap.kind == "silent_pings":
                 conn.pipe.mute(until_us)
             elif mishap.kind == "reset":
@@ -135,12 +136,10 @@ class Faults:
             elif mishap.kind == "half_open":
                 conn.pipe.is_dead = True
                 if mishap.lasts_us:
-                    self._after(mishap.lasts_us, lambda conn=conn: _aborted(conn))  # type: ignore[misc]
+                    self._after(mishap.lasts_us, partial(_aborted, conn))
             else:
                 await self._hub.answer(conn, conn.peer.farewell(now_us()))
-                self._after(
-                    mishap.lasts_us, lambda conn=conn: _closed(conn, mishap.code)
-                )  # type: ignore[misc]
+                self._after(mishap.lasts_us, partial(conn.close, "farewell", mishap.code, "farewell"))
         return len(conns)
 
     async def _release(self, conn: Conn) -> None:

@@ -21,9 +21,10 @@ from simulator.ledger import Ledger
 from simulator.mischief import Mischief
 from simulator.mishaps import kinds_of
 from simulator.options import Options
+from simulator.played import PlayedSource
 from simulator.recording import read_recording
 from simulator.runner import Runner
-from simulator.sources import PlayedSource, Source, seeded
+from simulator.sources import Source, seeded
 
 LOG_SECONDS = 1.0
 

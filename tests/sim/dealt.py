@@ -14,8 +14,6 @@ LINKED = ("bitfinex", "bybit", "okx", "gateio", "huobi")
 """Each update must follow the very last one: one that comes twice is out of turn."""
 UNNUMBERED = ("kraken",)
 """A checksum of the best levels is all there is."""
-PACKED = ("huobi",)
-"""Nothing of a frame that can't be unpacked tells whose it was."""
 GAP, CHECKSUM, CLOSED = "sequence_gap", "checksum", "disconnected"
 AFTERWARDS = {CLOSED: {"never_connected"}}
 """What a tick may say later in the same blindness."""
@@ -44,9 +42,8 @@ def of_frame(
     if kind == "corrupt_frames":
         # A frame nobody can read is noticed at once, also where nothing else would tell.
         must = symbols if is_counted else (symbol,) if is_book else ()
-        is_anybodys = is_counted or exchange in (*UNNUMBERED, *PACKED)
-        reasons = (GAP,) if is_book or is_anybodys else ()
-        return Dealt(kind, symbols if is_anybodys else whose, at_us, at_us, reasons, must)
+        # What is left of it may not say whose it was: then all books are doubted.
+        return Dealt(kind, symbols, at_us, at_us, (GAP,), must)
     if not is_book and not is_counted:
         return Dealt(kind, (symbol,), at_us, at_us)
     if kind == "repeat_frames":
