@@ -3,7 +3,6 @@
 import asyncio
 import heapq
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any
@@ -35,7 +34,9 @@ class Faults:
         self, venue: Venue, hub: Hub, runner: Runner, mischief: Mischief, day: Iterable[Mishap] = ()
     ) -> None:
         self._venue, self._hub, self._runner, self._mischief = venue, hub, runner, mischief
-        self._day = deque(day)
+        # Endless for an endless market.
+        self._day = iter(day)
+        self._next = next(self._day, None)
         self._later: list[tuple[float, int, Callable[[], Awaitable[object]]]] = []
         self._count = 0
         hub.on_subscribed = self._subscribed
@@ -51,14 +52,13 @@ class Faults:
             await asyncio.sleep(TURN_SECONDS)
             while self._later and self._later[0][0] <= time.monotonic():
                 await heapq.heappop(self._later)[2]()
-            while (
-                self._day
-                and self._runner.state == "running"
-                and self._day[0].at_us <= self._runner.position_us
-            ):
-                mishap = self._day.popleft()
+            while self._next is not None and self._is_due(self._next):
+                mishap, self._next = self._next, next(self._day, None)
                 effect = await self.deal(mishap)
                 self._hub.ledger.event("fault", now_ms(), kind=mishap.kind, **effect)
+
+    def _is_due(self, mishap: Mishap) -> bool:
+        return self._runner.state == "running" and mishap.at_us <= self._runner.position_us
 
     def check(self, mishap: Mishap) -> None:
         """SimulatorError `fault_unknown`, `fault_invalid`, `symbol_unknown`."""

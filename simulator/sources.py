@@ -75,17 +75,23 @@ class Source(ABC):
 
 
 def seeded(
-    name: str, wire: Wire, seed: int, symbols: tuple[str, ...], rate: int, seconds: int | None = None
+    name: str,
+    wire: Wire,
+    seed: int,
+    symbols: tuple[str, ...],
+    rate: int,
+    seconds: int | None = None,
+    depths: tuple[int, ...] | None = None,
 ) -> "SeededSource":
     """A seeded market of one exchange.
 
     name: the exchange, a part of the seed; rate: frames a second over all symbols (a depth update with all that
     it sends counts as one); seconds: how long (market time), None without end. The price paths and bursts are
-    those of every other exchange with this seed.
+    those of every other exchange with this seed. depths: only these windows are filled; None: all.
     """
     assert len(set(symbols)) == len(symbols)
     listings = {symbol: wire.listing(symbol) for symbol in symbols}
-    return SeededSource(partial(Market, seed, name, listings, rate, seconds), wire)
+    return SeededSource(partial(Market, seed, name, listings, rate, seconds), wire, depths)
 
 
 class SeededSource(Source):
@@ -94,11 +100,12 @@ class SeededSource(Source):
     kind = "seeded"
     needs_listener = False
 
-    def __init__(self, make: Callable[[], Market], wire: Wire) -> None:
+    def __init__(self, make: Callable[[], Market], wire: Wire, depths: tuple[int, ...] | None = None) -> None:
         self.wire, self._make, self._market = wire, make, make()
         self.symbols = self._market.symbols
         self.streams = frozenset().union(*(wire.streams(symbol) for symbol in self.symbols))
-        self._depth = wire.depths[-1] if wire.depths else None
+        self._depths = wire.depths if depths is None else depths
+        self._depth = self._depths[-1] if self._depths else None
         # Nothing is untold before the first event.
         starts = {symbol: self._market.live(symbol) for symbol in self.symbols}
         self._first = {symbol: start.sequence for symbol, start in starts.items()}
@@ -173,7 +180,7 @@ class SeededSource(Source):
         """Nothing to skip: a market's snapshot is always that of now."""
 
     def _from(self, start: MarketBook) -> Told:
-        return Told(start, self.wire.depths, says_leaving=self.wire.says_leaving)
+        return Told(start, self._depths, says_leaving=self.wire.says_leaving)
 
     def _run_again(self, symbol: str, sequence: int) -> MarketBook:
         """Older than the journal: the same market from its start, up to there."""

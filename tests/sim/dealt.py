@@ -64,6 +64,13 @@ def unexplained(gaps: list[Gap], dealt: list[Dealt]) -> list[str]:
     used: set[tuple[int, str]] = set()
     for gap in opened:
         is_late = gap.reason == CHECKSUM
+        # What was lost while the book was blind shows when a snapshot from before that has made it live.
+        before = [
+            other.from_time
+            for other in opened
+            if other.symbol == gap.symbol and ends.get((gap.symbol, other.from_time)) == gap.from_time
+        ]
+        since_us = min([gap.from_time, *before])
         own = [
             place
             for place, one in enumerate(dealt)
@@ -71,7 +78,7 @@ def unexplained(gaps: list[Gap], dealt: list[Dealt]) -> list[str]:
             and gap.reason in one.reasons
             and (place, gap.symbol) not in used
             and one.at_us <= gap.timestamp
-            and (is_late or gap.from_time <= one.at_us)
+            and (is_late or since_us <= one.at_us)
         ]
         if own:
             used.add((own[0], gap.symbol))

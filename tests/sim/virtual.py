@@ -66,7 +66,9 @@ class World:
         self.now_us = START_US
         self.seconds = seconds
         self.end_us = START_US + (seconds + 1) * SECOND_US
-        self.source = seeded(name, wire or kind.wire(), seed, SYMBOLS, rate, seconds)
+        writes = wire or kind.wire()
+        # Nobody here listens to the smaller windows.
+        self.source = seeded(name, writes, seed, SYMBOLS, rate, seconds, writes.depths[-1:])
         self.venue: Venue = kind(self.source, kind.LIMITS)
         self.venue.base_url = ENDPOINTS.ws_url
         self.symbols = {exchange.exchange_symbol(symbol): symbol for symbol in SYMBOLS}
@@ -236,7 +238,7 @@ class World:
     def _send(self, link: Link, socket: int, frame: SentFrame, fate: str) -> None:
         message = self._spoil(frame, link.peers[socket].render(frame))
         pipe, reading = link.pipes[socket], link.readings[frame.symbol]
-        if frame.last_id and (message is None or fate == "drop_frames"):
+        if frame.last_id and (message is None or fate in ("drop_frames", "swap_frames")):
             reading.top = CHECKSUM_LEVELS.get(self.name)
         if message is not None:
             mark = {frame.symbol: frame.last_id} if frame.last_id else None

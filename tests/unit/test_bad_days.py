@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 
+from COBY.exchanges import load
 from COBY.records import Gap
 from simulator.exchanges import EXCHANGES
 from simulator.mischief import Mischief, Pipe, Sent
@@ -131,6 +132,52 @@ def test_a_corrupt_frame_can_be_read_by_nobody(name):
         opened = [gap for gap in world.gaps() if gap.symbol == "BTCUSDT" and gap.until_time is None]
         assert [gap.reason for gap in opened] == ["sequence_gap"]
         assert world.differences == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_market_without_news_for_more_than_a_minute_keeps_its_connection(name):
+    """Nine say something all the same, or answer pings with frames. Binance's pings are the socket's own."""
+    world = World(
+        name, 5, seconds=10, rate=40, day=[Mishap(4 * SECOND_US, "quiet", lasts_us=75 * SECOND_US)]
+    ).run()
+    assert len(world.producer.ever) == 1
+    assert world.differences == []
+    assert {one.reason for one in world.gaps()} == ({"stale"} if name == "binance" else set())
+    assert all(world.slot.shown(symbol) is not None for symbol in SYMBOLS), "live again with the next update"
+    assert world.trades() == world.sent_trades
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_half_open_connection_is_noticed_by_silence_or_by_pings(name):
+    """Pings go out each 20 s and are waited for as long: that of 20 s gives the connection up at 40 s."""
+    day = [Mishap(5 * SECOND_US, "half_open", lasts_us=999 * SECOND_US)]
+    world = World(name, 5, seconds=48, rate=40, day=day).run()
+    first, second = world.producer.ever
+    silence_us = round(load(name).silence_seconds * SECOND_US)
+    noticed_us = min(5 * SECOND_US + silence_us, 40 * SECOND_US) + SECOND_US
+    opened = [one for one in world.gaps() if one.until_time is None]
+    assert sorted(one.symbol for one in opened) == list(SYMBOLS)
+    assert {one.reason for one in opened} == {"stale" if silence_us < 35 * SECOND_US else "disconnected"}
+    assert all(one.timestamp <= START_US + noticed_us for one in opened)
+    assert not first.is_open
+    assert second.is_open
+    assert all(world.slot.shown(symbol) is not None for symbol in SYMBOLS)
+    assert world.differences == []
+
+
+@pytest.mark.parametrize("name", ["binance", "kucoin", "mexc"])
+def test_a_refusal_by_rest_is_obeyed_to_the_second(name):
+    day = [
+        Mishap(4 * SECOND_US, "refuse_rest", code=429, lasts_us=3_400_000),
+        Mishap(4 * SECOND_US, "drop_frames", "BTCUSDT", "depth"),
+    ]
+    world = World(name, 5, seconds=12, day=day).run()
+    asked = [at_us - START_US for at_us, _ in world.producer.fetches_us if at_us - START_US > 4 * SECOND_US]
+    # Dropped in the first tenth, noticed with the next update; then the time to wait, in whole seconds upwards.
+    assert 4 * SECOND_US < asked[0] < 4.5 * SECOND_US
+    assert asked[1] - asked[0] >= 3 * SECOND_US
+    assert asked[1] >= 7_400_000
+    assert world.slot.shown("BTCUSDT") is not None
 
 
 def test_doors_are_shut_for_their_time_and_say_how_long():

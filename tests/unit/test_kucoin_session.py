@@ -149,6 +149,7 @@ def test_a_topic_that_does_not_exist_is_a_symbol_not_listed(code, data):
     ]
     for channel in ("/market/level2", "/market/match"):
         one.received(text({"id": ids[channel, "BTC-USDT"], "type": "ack"}), 1.0)
+    one.timer(2.0)  # fetches the quiet book
     assert asked(one.timer(15.0)) == [], "nor is its other channel asked for again"
 
 
