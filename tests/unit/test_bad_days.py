@@ -165,6 +165,20 @@ def test_a_half_open_connection_is_noticed_by_silence_or_by_pings(name):
     assert world.differences == []
 
 
+@pytest.mark.parametrize("name", ["binance", "bitfinex", "huobi", "okx"])
+def test_a_farewell_leaves_no_gap(name):
+    """The old connection stays until the new one's books are proven, though those were confirmed sooner."""
+    day = [Mishap(4 * SECOND_US, "farewell", code=1001, lasts_us=8 * SECOND_US)]
+    for seed in range(3):
+        world = World(name, seed, seconds=12, day=day).run()
+        first, second = world.producer.ever
+        assert not first.is_open
+        assert second.is_open
+        assert world.gaps() == []
+        assert world.differences == []
+        assert world.trades() == world.sent_trades
+
+
 @pytest.mark.parametrize("name", ["binance", "kucoin", "mexc"])
 def test_a_refusal_by_rest_is_obeyed_to_the_second(name):
     day = [
