@@ -84,6 +84,8 @@ class Hub:
     async def answer(self, conn: Conn, replies: Sequence[Reply]) -> None:
         """What the peer says, in order, before any frame that is sent from now on."""
         for reply in replies:
+            if conn.pipe.is_dead:
+                break  # not even a close would arrive
             if isinstance(reply, Close):
                 conn.flush(self.limits.unsent_bytes_max)
                 await conn.close(reply.reason, reply.code, reply.message)

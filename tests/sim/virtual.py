@@ -196,7 +196,7 @@ class World:
         """What the exchange says to one client; a close ends the connection."""
         mark = self._mark()
         for reply in replies:
-            if not link.is_open:
+            if not link.is_open or link.pipes[socket].is_dead:
                 return
             if isinstance(reply, Close):
                 self.producer.ended(link, reply.reason)
