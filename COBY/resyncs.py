@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
+from COBY.exchanges.base import AnyEvent, Rejected
 from COBY.records import Resync
-from COBY.slot_state import Connection, Emit
+from COBY.slot_state import RESYNC_EVENT_US, Connection, Emit
+from COBY.symbol_states import SymbolState
 from COBY.trades import SECOND_US
 
 REPEAT_US = 5 * SECOND_US
@@ -33,10 +37,32 @@ class Resyncs:
         """A snapshot comes by itself: asking would have a book that has just come back subscribed anew, for ever."""
         connection.asked_us[symbol] = stream_us + RENEWING_US
 
-    def remind(self, connection: Connection, time_us: int, emit: Emit) -> None:
-        """A book that has waited for its snapshot for too long asks again, while there is anybody to ask."""
+    def remind(
+        self, connection: Connection, symbols: Mapping[str, SymbolState], time_us: int, emit: Emit
+    ) -> None:
+        """A book that has waited for its snapshot for too long asks again, while there is anybody to ask.
+
+        Sooner, if it was lost after it had asked: that was too soon to ask once more.
+        """
         if connection.lost(time_us):
             return
         for symbol, book in connection.processor.books.items():
             if book.reason is not None and book.reason not in HEALABLE:
-                self.ask(connection, symbol, book.reason, REPEAT_US, time_us, emit)
+                gap = symbols[symbol].gap
+                asked_us = connection.asked_us[symbol]
+                is_new = gap is not None and gap.conn == connection.name and gap.timestamp > asked_us
+                wait_us = RESYNC_EVENT_US if is_new else REPEAT_US
+                self.ask(connection, symbol, book.reason, wait_us, time_us, emit)
+
+    def answered(
+        self,
+        connection: Connection,
+        symbol: str | None,
+        events: Iterable[AnyEvent],
+        stream_us: int,
+        emit: Emit,
+    ) -> None:
+        """A REST answer that can't be used is asked for once more; its session waits, as for one too old."""
+        book = connection.processor.books.get(symbol or "")
+        if book is not None and book.reason is not None and any(type(event) is Rejected for event in events):
+            self.ask(connection, symbol or "", "snapshot_unusable", 0, stream_us, emit)

@@ -93,7 +93,7 @@ class SlotState:
         """Emit the records of the tick ``time_us`` as the books stand now, before a record brings ``stream_us``."""
         for connection in self._connections:
             connection.check_silence(time_us, self._exchange.silence_seconds)
-            self._resyncs.remind(connection, time_us, emit)
+            self._resyncs.remind(connection, self.symbols, time_us, emit)
         for symbol, state in self.symbols.items():
             state.close_minute(time_us, emit)
             bars = state.trades.take_bars()
@@ -151,6 +151,8 @@ class SlotState:
             self.symbols.rejected(Rejected("frame.unknown_symbol", "no symbol of this slot is listed"), emit)
             return
         events = connection.processor.take(frame.value, frame.kind, frame.symbol, frame.url)
+        if frame.kind == "http":
+            self._resyncs.answered(connection, frame.symbol, events, stream_us, emit)
         index, received_us = 0, frame.received_us
         for event in events:
             if type(event) is Trade:

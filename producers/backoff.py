@@ -17,7 +17,7 @@ BREAKER_STATES = (CLOSED, HALF_OPEN, OPEN)
 class Limits(NamedTuple):
     """``base_seconds`` doubles with each failure up to ``cap_seconds``; a connection subscribed for
     ``stable_seconds`` forgets failures; after ``breaker_failures`` in a row nothing is tried for
-    ``open_seconds``.
+    ``open_seconds``. An old connection stays ``handover_seconds`` beside the one that takes over from it.
     """
 
     base_seconds: float = 0.5
@@ -25,6 +25,7 @@ class Limits(NamedTuple):
     stable_seconds: float = 60.0
     breaker_failures: int = 8
     open_seconds: float = 60.0
+    handover_seconds: float = 5.0
 
 
 DEFAULTS = Limits()
@@ -39,6 +40,11 @@ class Backoff:
         self._limits = limits
         self._failures = 0
         self._opened: float | None = None
+
+    @property
+    def handover_seconds(self) -> float:
+        """See `Limits`."""
+        return self._limits.handover_seconds
 
     def failed(self, now: float) -> float:
         """Count a failure; seconds to wait before the next attempt."""

@@ -130,9 +130,13 @@ class Supervisor:
             await new.start()
             await first_of(stop.wait(), self._takes_over(old, new), self.connector.ended(new))
             if new in self.connector.connections and new.subscribed_at is not None:
-                if old in self.connector.connections:
-                    await self.connector.close(old, "farewell")
-                return new
+                # Confirmed is not proven: the old books are shown until the snapshots of the new ones have come.
+                handover = asyncio.sleep(self._backoff.handover_seconds)
+                await first_of(stop.wait(), handover, self.connector.ended(old), self.connector.ended(new))
+                if new in self.connector.connections:
+                    if old in self.connector.connections:
+                        await self.connector.close(old, "farewell")
+                    return new
             await first_of(stop.wait(), asyncio.sleep(self._failed()))
         return None
 

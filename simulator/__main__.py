@@ -11,18 +11,19 @@ import uvloop
 
 from simulator.errors import SimulatorError
 from simulator.exchanges import EXCHANGES
-from simulator.options import Options
+from simulator.options import BAD_RATE, BAD_RATE_MAX, Options
 from simulator.runner import Pace
 from simulator.server import serve
 
 EXAMPLE = """\b
 Examples:
   python -m simulator --port 9010 --seed 1 --symbols BTCUSDT,ETHUSDT --rate 500
+  python -m simulator --exchange binance --exchange kraken --bad-day 7 --bad-rate 12
   python -m simulator --port 0 --recording frames.jsonl.gz --speed 20
 
 When ready it prints one JSON line with port, ws_url and rest_url.
 """
-SEEDED_ONLY = ("seed", "symbols", "rate", "seconds", "base_ms")
+SEEDED_ONLY = ("seed", "symbols", "rate", "seconds", "base_ms", "bad_day", "bad_rate")
 PLAYED_ONLY = ("speed", "snapshot_wait")
 LIMITS = {"ping": "ping_seconds", "pong": "pong_seconds", "connects": "connects_max"}
 
@@ -85,6 +86,14 @@ LIMITS = {"ping": "ping_seconds", "pong": "pong_seconds", "connects": "connects_
     type=click.IntRange(min=0),
     help="Connection attempts allowed in the exchange's own window of time, 0: any number; else its own figure.",
 )
+@click.option("--bad-day", type=int, help="A seed: mishaps of all kinds, the same for the same seed.")
+@click.option(
+    "--bad-rate",
+    type=click.FloatRange(min=0, min_open=True, max=BAD_RATE_MAX),
+    default=BAD_RATE,
+    show_default=True,
+    help="On a bad day: mishaps a minute, of each exchange.",
+)
 @click.option(
     "--log", type=click.Path(dir_okay=False, path_type=Path), help="JSON lines, one of totals a second."
 )
@@ -117,6 +126,8 @@ def _options(context: click.Context, given: dict[str, Any]) -> Options:
         recording=given["recording"],
         log=given["log"],
         pace=Pace(given["speed"], given["settle"], given["snapshot_wait"], given["base_ms"]),
+        bad_day=given["bad_day"],
+        bad_rate=given["bad_rate"],
         limits={field: given[name] for name, field in LIMITS.items() if given[name] is not None},
     )
 

@@ -7,6 +7,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from simulator.ledger import ConnectionLog
+from simulator.mischief import Pipe
 from simulator.venue import Peer
 
 TEXT_FRAME, BINARY_FRAME = 0x81, 0x82  # final fragment, opcode text or binary (RFC 6455, 5.2)
@@ -14,8 +15,14 @@ TEXT_FRAME, BINARY_FRAME = 0x81, 0x82  # final fragment, opcode text or binary (
 
 def packed(message: str | bytes) -> bytes:
     """A message as a server's WebSocket frame: text or binary, unmasked, uncompressed (RFC 6455, 5.2)."""
-    head = TEXT_FRAME if isinstance(message, str) else BINARY_FRAME
-    payload = message.encode() if isinstance(message, str) else message
+    if isinstance(message, str):
+        return framed(message.encode(), is_text=True)
+    return framed(message, is_text=False)
+
+
+def framed(payload: bytes, *, is_text: bool) -> bytes:
+    """Bytes under an opcode, also such as are no text."""
+    head = TEXT_FRAME if is_text else BINARY_FRAME
     size = len(payload)
     if size < 126:
         return bytes((head, size)) + payload
@@ -39,6 +46,7 @@ class Conn:
         # What the hub has seen of the peer's streams.
         self.followed: dict[str, None] = {}
         self.reason = "client"
+        self.pipe = Pipe()
         # Who is closing it: that task must not be cancelled when the connection ends.
         self.closer: asyncio.Task[object] | None = None
         self._transport, self._writer = transport, writer
@@ -67,6 +75,11 @@ class Conn:
             await self._writer.drain()
         except ConnectionError:
             return
+
+    def abort(self, reason: str) -> None:
+        """Cut it off without a word."""
+        self.reason = reason
+        self._transport.abort()
 
     async def close(self, reason: str, code: int, message: str) -> None:
         """Close from our side, unless somebody does already; `reason` is what the ledger will say."""

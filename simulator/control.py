@@ -8,7 +8,9 @@ import msgspec
 from aiohttp import web
 
 from simulator.errors import SimulatorError
+from simulator.faults import CLOSE_CODE, STATUS, Faults
 from simulator.hub import Hub, now_ms
+from simulator.mishaps import KINDS, SECOND_US, Mishap
 from simulator.runner import Runner
 from simulator.sources import Source
 from simulator.wire import Book, cut
@@ -21,6 +23,7 @@ class Instance(msgspec.Struct, frozen=True):
     hub: Hub
     source: Source
     runner: Runner
+    faults: Faults
 
 
 class Fault(msgspec.Struct, forbid_unknown_fields=True):
@@ -29,30 +32,20 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True):
     kind: str
     exchange: str | None = None
     symbol: str | None = None
+    channel: str | None = None
     count: int = 1
-    code: int = 1001
+    code: int | None = None
+    seconds: float = 0.0
+
+    def mishap(self) -> Mishap:
+        """What it asks for; without a channel of frames, those of the book."""
+        channel = "depth" if self.channel is None else self.channel
+        code = STATUS.get(self.kind, CLOSE_CODE) if self.code is None else self.code
+        lasts_us = round(self.seconds * SECOND_US)
+        return Mishap(0, self.kind, self.symbol, channel, self.count, code, lasts_us)
 
 
 SEQUENCE_DIGITS_MAX = 19
-Apply = Callable[[Instance, Fault], Awaitable[dict[str, Any]]]
-
-
-async def _drop_frames(instance: Instance, fault: Fault) -> dict[str, Any]:
-    if fault.count < 1:
-        raise SimulatorError("fault_invalid", f"count {fault.count}", allowed=["1 and more"])
-    if fault.symbol is not None and fault.symbol not in instance.source.symbols:
-        raise SimulatorError("symbol_unknown", fault.symbol, allowed=instance.source.symbols)
-    instance.runner.drop_depth(fault.count, fault.symbol)
-    return {"count": fault.count}
-
-
-async def _disconnect(instance: Instance, fault: Fault) -> dict[str, Any]:
-    if not (fault.code in (1000, 1001, 1008, 1011, 1012, 1013) or 3000 <= fault.code < 5000):
-        raise SimulatorError("fault_invalid", f"code {fault.code}", allowed=["a WebSocket close code"])
-    return {"closed": await instance.hub.close_all("fault", fault.code, "fault")}
-
-
-FAULTS: dict[str, Apply] = {"drop_frames": _drop_frames, "disconnect": _disconnect}
 MOVES: dict[str, Callable[[Runner], None]] = {
     "pause": Runner.pause,
     "resume": Runner.resume,
@@ -122,11 +115,10 @@ class Control:
         try:
             fault = msgspec.json.decode(await request.read(), type=Fault)
         except msgspec.MsgspecError as error:
-            raise SimulatorError("fault_invalid", str(error), allowed=FAULTS) from error
-        if fault.kind not in FAULTS:
-            raise SimulatorError("fault_unknown", fault.kind, allowed=FAULTS)
-        instance = self._instance(fault.exchange)
-        effect = await FAULTS[fault.kind](instance, fault)
+            raise SimulatorError("fault_invalid", str(error), allowed=KINDS) from error
+        instance, mishap = self._instance(fault.exchange), fault.mishap()
+        instance.faults.check(mishap)
+        effect = await instance.faults.deal(mishap)
         instance.hub.ledger.event("fault", now_ms(), kind=fault.kind, **effect)
         return web.json_response({"kind": fault.kind, "exchange": instance.name, **effect})
 

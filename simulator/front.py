@@ -1,8 +1,12 @@
 """An exchange over HTTP: every path below `/<name>` is a WebSocket handshake or a REST question to its venue."""
 
+import asyncio
+from collections.abc import Callable, Mapping
+
 from aiohttp import web
 
 from simulator.hub import Hub, now_us
+from simulator.mischief import Mischief
 from simulator.session import Session
 from simulator.venue import Answer, Venue
 
@@ -10,8 +14,8 @@ from simulator.venue import Answer, Venue
 class Front:
     """Knows no paths: what is where is the venue's to say."""
 
-    def __init__(self, venue: Venue, hub: Hub) -> None:
-        self._venue, self._hub, self._session = venue, hub, Session(hub)
+    def __init__(self, venue: Venue, hub: Hub, mischief: Mischief) -> None:
+        self._venue, self._hub, self._session, self._mischief = venue, hub, Session(hub), mischief
 
     def routes(self) -> list[web.RouteDef]:
         path = f"/{self._venue.name}{{path:(?:/.*)?}}"
@@ -24,11 +28,19 @@ class Front:
         if not self._hub.may_ask(self._venue.weight(path, request.query)):
             seconds = f"{self._hub.limits.rest_weight_window_seconds:.0f}"
             return self._answered(path, Answer(429, "{}", headers={"Retry-After": seconds}))
-        return self._answered(path, self._venue.rest(path, request.query, now_us()))
+        return await self._asked(self._venue.rest, path, request)
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
         path = self._path(request)
-        return self._answered(path, self._venue.post(path, request.query, now_us()))
+        return await self._asked(self._venue.post, path, request)
+
+    async def _asked(
+        self, ask: Callable[[str, Mapping[str, str], int], Answer], path: str, request: web.Request
+    ) -> web.Response:
+        query, at_us = request.query, now_us()
+        answer, late_us = self._mischief.rest(path, query, at_us, lambda: ask(path, query, at_us))
+        await asyncio.sleep(late_us / 1e6)
+        return self._answered(path, answer)
 
     def _path(self, request: web.Request) -> str:
         """The path asked for. A client inside a container reaches us by another address than one beside us."""
@@ -46,7 +58,8 @@ class Front:
     async def _connect(self, request: web.Request, path: str) -> web.StreamResponse:
         if not self._hub.may_connect():
             return web.Response(status=429, text="Too many connection attempts")
-        peer = self._venue.connect(path, request.query, now_us())
+        refused = self._mischief.handshake(now_us())
+        peer = refused or self._venue.connect(path, request.query, now_us())
         if isinstance(peer, Answer):
             return _response(peer)
         return await self._session.serve(request, peer)

@@ -2,15 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from aiohttp import WSCloseCode, web
 
-from simulator.conn import Conn, packed
+from simulator.conn import Conn, framed, packed
 from simulator.ledger import Ledger
 from simulator.limits import Limits, Window
+from simulator.mischief import Sent
 from simulator.venue import Close, Peer, Reply
 from simulator.wire import Frame
+
+DROPPED = "drop_frames"
 
 
 def now_us() -> int:
@@ -50,6 +53,8 @@ class Hub:
         self._attempts = Window(limits.connects_max, limits.connects_window_seconds)
         self._messages = Window(limits.address_messages_per_second, 1.0)
         self._rest = Window(limits.rest_weight_max, limits.rest_weight_window_seconds)
+        # What is sent besides to who has just subscribed to a stream.
+        self.on_subscribed: Callable[[str], list[Frame]] = lambda _stream: []
 
     def may_connect(self) -> bool:
         """Count an attempt; False when there were too many in the window."""
@@ -86,13 +91,18 @@ class Hub:
     async def answer(self, conn: Conn, replies: Sequence[Reply]) -> None:
         """What the peer says, in order, before any frame that is sent from now on."""
         for reply in replies:
+            if conn.pipe.is_dead:
+                break  # not even a close would arrive
             if isinstance(reply, Close):
                 conn.flush(self.limits.unsent_bytes_max)
                 await conn.close(reply.reason, reply.code, reply.message)
                 break
-            if conn.put(packed(reply)):
-                conn.log.replies += 1
-                self.ledger.replies += 1
+            if conn.pipe.is_clear:
+                sent = int(conn.put(packed(reply)))
+            else:
+                sent = self.put(conn, conn.pipe.replies([Sent.of(reply)], now_us()))
+            conn.log.replies += sent
+            self.ledger.replies += sent
         if conn.peer.broken:
             self.ledger.broken.update(conn.peer.broken)
             conn.peer.broken.clear()
@@ -103,19 +113,37 @@ class Hub:
         """Someone is subscribed to one of them."""
         return any(stream in self._subscribers for stream in streams)
 
-    def send(self, frame: Frame) -> None:
-        """To every subscriber, packed once for those who get the same text; written at the next `flush`."""
+    def conns(self) -> tuple[Conn, ...]:
+        """Those open now."""
+        return tuple(self._conns)
+
+    def put(self, conn: Conn, sent: Iterable[Sent]) -> int:
+        """Queue what has come through a client's pipe; how many messages."""
+        return sum(conn.put(framed(one.payload, is_text=one.is_text)) for one in sent)
+
+    def send(self, frame: Frame, fate: str = "", spoil: Callable[[Sent], Sent] = lambda sent: sent) -> None:
+        """To every subscriber, packed once for those who get the same text; written at the next `flush`.
+
+        fate, spoil: what becomes of it on the way (see Mischief).
+        """
         copies = 0
         messages: dict[str | bytes, bytes] = {}
         for conn in self._subscribers.get(frame.stream, ()):
             text = conn.peer.render(frame)
-            if text not in messages:
-                messages[text] = packed(text)
-            if conn.put(messages[text]):
-                conn.log.frames += 1
+            if fate or not conn.pipe.is_clear:
+                count = self.put(conn, conn.pipe.frame(Sent.of(text, frame), fate, now_us(), spoil))
+            else:
+                if text not in messages:
+                    messages[text] = packed(text)
+                count = int(conn.put(messages[text]))
+            if count:
+                conn.log.frames += count
                 self._unwritten[conn] = None
-                copies += 1
-        self.ledger.of(frame.symbol).add(frame, copies)
+                copies += count
+        if fate == DROPPED:
+            self.ledger.drop(frame)
+        else:
+            self.ledger.of(frame.symbol).add(frame, copies)
 
     async def flush(self) -> None:
         """Write what was sent; a recording waits for slow clients here."""
@@ -142,6 +170,7 @@ class Hub:
             del listeners[conn]
             if not listeners:
                 del self._subscribers[stream]
+        new = [stream for stream in wanted if stream not in conn.followed]
         for stream in wanted:
             if stream not in conn.followed:
                 if stream not in self._streams:
@@ -149,5 +178,9 @@ class Hub:
                 self._subscribers.setdefault(stream, {})[conn] = None
         conn.followed = dict(wanted)
         conn.log.subscriptions = list(wanted) or conn.log.subscriptions
+        for frame in [frame for stream in new for frame in self.on_subscribed(stream)]:
+            self.put(
+                conn, conn.pipe.frame(Sent.of(conn.peer.render(frame), frame), "", now_us(), lambda one: one)
+            )
         self.quiet.since = time.monotonic()
         self.changed.set()

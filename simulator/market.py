@@ -94,8 +94,14 @@ class SymbolMarket:
         self._update_id = self._told_id = 10_000_000_000 + draw(1_000_000_000)
         self._trade_id = 1_000_000_000 + draw(1_000_000_000)
         self._changed: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        self.grid = 1
+        """New orders are placed at multiples of so many ticks."""
         for side in (self._bids, self._asks):
             self._fill(side)
+
+    def run(self, begin_us: int, lasts_us: int, thousandths: int) -> None:
+        """See `Path.run`."""
+        self._path.run(begin_us, lasts_us, thousandths)
 
     def live(self) -> MarketBook:
         return MarketBook(self._update_id, self._bids.pairs(), self._asks.pairs())
@@ -154,6 +160,8 @@ class SymbolMarket:
         side.fill([(self._start + sign * offset, self._order_size()) for offset in sorted(offsets)])
 
     def _set(self, side: Side, price: int, size: int) -> None:
+        if self.grid > 1 and price not in side.sizes:
+            price += -price % self.grid if not side.is_bid else -(price % self.grid)
         side.set(price, size)
         self._update_id += 1
         self._changed[0 if side.is_bid else 1][price] = size
@@ -238,6 +246,7 @@ class Market:
         self._rate = rate
         self._last = None if seconds is None else seconds * rate
         self._count = 0
+        self._late_us = 0
         self._bursts = Bursts(seed)
         self._markets = [SymbolMarket(seed, exchange, *item) for item in listings.items()]
         self._by_symbol = {market.symbol: market for market in self._markets}
@@ -262,10 +271,20 @@ class Market:
         """The book with everything that happened, also what no depth update has told yet."""
         return self._by_symbol[symbol].live()
 
+    def quiet(self, lasts_us: int) -> None:
+        """Nothing happens for so long; then all goes on as if nothing had been."""
+        self._late_us += lasts_us
+        if self._next_us is not None:
+            self._next_us += lasts_us
+
+    def symbol(self, name: str) -> SymbolMarket:
+        """One symbol's market."""
+        return self._by_symbol[name]
+
     def _due_us(self) -> int | None:
         if self._last is not None and self._count >= self._last:
             return None
-        return self._bursts.frame_us(self._count, self._rate)
+        return self._bursts.frame_us(self._count, self._rate) + self._late_us
 
     def _is_depth(self, turn: int) -> bool:
         """Ten of a second's frames, evenly; at low rates every second frame."""

@@ -69,6 +69,12 @@ class Path:
         self._bursts = Bursts(seed)
         self.start = KNOWN.get(symbol) or self._random.randrange(2_000, 10_000) * PRICE_ONE
         self._price, self._steps = self.start, 0
+        # (begin, how long, how far in units) of what the price was made to run besides
+        self._runs: list[tuple[int, int, int]] = []
+
+    def run(self, begin_us: int, lasts_us: int, thousandths: int) -> None:
+        """Besides its walk the price goes so far, evenly, and stays there."""
+        self._runs.append((begin_us, lasts_us, self.start * thousandths // 1000))
 
     def at(self, time_us: int) -> int:
         """The price at a market time; times may not go back."""
@@ -77,7 +83,10 @@ class Path:
         while self._steps < steps:
             self._steps += 1
             self._price += self._step(self._steps * STEP_US // SECOND_US)
-        return self._price
+        return self._price + sum(
+            far * min(max(time_us - begin_us, 0), lasts_us) // lasts_us
+            for begin_us, lasts_us, far in self._runs
+        )
 
     def _step(self, second: int) -> int:
         reach = self.start // REACH_PART

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import msgspec
 
 from simulator.hub import Hub, now_ms
+from simulator.mischief import Mischief
 from simulator.sources import Source
-from simulator.wire import Frame
 
 # Without a pause the loop would send a whole recording before it answered one REST request.
 EVENTS_PER_TURN = 32
@@ -33,10 +33,9 @@ class Pace(msgspec.Struct, frozen=True):
 class Runner:
     """One exchange's market in motion. States: waiting, running, paused, ended, stopped."""
 
-    def __init__(self, hub: Hub, source: Source, pace: Pace) -> None:
-        self._hub, self._source, self._pace = hub, source, pace
+    def __init__(self, hub: Hub, source: Source, pace: Pace, mischief: Mischief) -> None:
+        self._hub, self._source, self._pace, self._mischief = hub, source, pace, mischief
         self._paused = self._stopped = False
-        self._drops: dict[str | None, int] = {}
         self._position_us = 0
         self._anchor = 0.0
         self._offset_us = 0
@@ -44,6 +43,11 @@ class Runner:
     @property
     def state(self) -> str:
         return self._hub.ledger.state
+
+    @property
+    def position_us(self) -> int:
+        """The market time of the last event sent."""
+        return self._position_us
 
     async def run(self) -> None:
         """Until the source ends or is stopped; connections stay."""
@@ -88,26 +92,15 @@ class Runner:
         self._stopped = True
         self._changed()
 
-    def drop_depth(self, count: int, symbol: str | None) -> None:
-        """The next `count` depth frames (of `symbol`, or of any) happen in the market but are not sent."""
-        self._drops[symbol] = self._drops.get(symbol, 0) + count
-
     def _send_next(self, due_us: int) -> None:
         self._position_us = due_us
+        mischief = self._mischief
         for frame in self._source.take(self._offset_us):
-            if self._is_dropped(frame):
-                self._hub.ledger.drop(frame)
+            if mischief.is_armed and self._hub.listened((frame.stream,)):
+                fate = mischief.fate(frame)
+                self._hub.send(frame, fate, mischief.spoil(fate))
             else:
                 self._hub.send(frame)
-
-    def _is_dropped(self, frame: Frame) -> bool:
-        if not frame.last_id or not self._drops or not self._hub.listened((frame.stream,)):
-            return False
-        for symbol in (frame.symbol, None):
-            if self._drops.get(symbol, 0) > 0:
-                self._drops[symbol] -= 1
-                return True
-        return False
 
     def _is_held(self) -> bool:
         return self._paused or (self._source.needs_listener and self._has_to_wait())

@@ -14,13 +14,17 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from simulator.control import Control, Instance, errors
 from simulator.errors import SimulatorError
 from simulator.exchanges import EXCHANGES
+from simulator.faults import Faults
 from simulator.front import Front
 from simulator.hub import Hub, Quiet, now_ms
 from simulator.ledger import Ledger
+from simulator.mischief import Mischief
+from simulator.mishaps import kinds_of
 from simulator.options import Options
+from simulator.played import PlayedSource
 from simulator.recording import read_recording
 from simulator.runner import Runner
-from simulator.sources import PlayedSource, Source, seeded
+from simulator.sources import Source, seeded
 
 LOG_SECONDS = 1.0
 
@@ -59,7 +63,8 @@ class Server:
                 ) from error
             raise SimulatorError("address_invalid", f"{where}: {error.strerror}") from error
         self.port = self._runner.addresses[0][1]
-        self._tasks = [asyncio.create_task(one.runner.run()) for one in self.instances.values()]
+        parts = [part for one in self.instances.values() for part in (one.runner, one.faults)]
+        self._tasks = [asyncio.create_task(part.run()) for part in parts]
         if self.options.log is not None:
             self._tasks.append(asyncio.create_task(self._log()))
         return self
@@ -104,8 +109,11 @@ class Server:
             source = seeded(name, kind.wire(), options.seed, options.symbols, rate, options.seconds)
         ledger, limits = Ledger(source.symbols, options.trades_kept), kind.LIMITS.changed(options.limits)
         hub = Hub(ledger, limits, source.streams, self._quiet, live=not source.needs_listener)
-        self.instances[name] = Instance(name, hub, source, Runner(hub, source, options.pace))
-        self._fronts.append(Front(kind(source, limits), hub))
+        venue, mischief = kind(source, limits), Mischief(source.wire)
+        runner = Runner(hub, source, options.pace, mischief)
+        faults = Faults(venue, hub, runner, mischief, options.day(kinds_of(venue)))
+        self.instances[name] = Instance(name, hub, source, runner, faults)
+        self._fronts.append(Front(venue, hub, mischief))
 
     def _app(self) -> web.Application:
         app = web.Application(middlewares=[errors])

@@ -37,6 +37,9 @@ class Pings:
         next_ping = time.monotonic() + self._limits.ping_seconds
         while True:
             await asyncio.sleep(max(0.0, min(next_ping, self._deadline()) - time.monotonic()))
+            if conn.pipe.is_dead:
+                await asyncio.sleep(TIMER_SECONDS)  # neither its pings nor the answers would arrive
+                continue
             if time.monotonic() >= self._deadline():
                 await conn.close("pong_timeout", WSCloseCode.POLICY_VIOLATION, "Pong timeout")
                 return
@@ -101,10 +104,16 @@ class Session:
                 return
             if message.type is WSMsgType.PONG:
                 pings.pong(bytes(message.data))
+            elif conn.pipe.is_dead:
+                continue
             elif message.type is WSMsgType.PING:
+                if not conn.pipe.pongs(now_us()):
+                    continue
                 with suppress(ConnectionError):
                     await conn.socket.pong(message.data)
             elif message.type is WSMsgType.TEXT:
-                await self._hub.answer(conn, conn.peer.received(message.data, now_us()))
+                replies = conn.peer.received(message.data, now_us())
+                heard = conn.pipe.answers(message.data, now_us())
+                await self._hub.answer(conn, replies if heard else [])
         if conn.reason == "client" and conn.socket.close_code in (None, WSCloseCode.ABNORMAL_CLOSURE):
             conn.reason = "reset"

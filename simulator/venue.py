@@ -64,6 +64,14 @@ class Peer(ABC):
     def render(self, frame: Frame) -> str | bytes:
         """A frame as this connection wants it: a text message, or a binary one."""
 
+    def farewell(self, now_us: int) -> list[Reply]:
+        """What the exchange says some seconds before a close that it has planned; nothing on most."""
+        return []
+
+    def tick_changed(self, symbol: str, now_us: int) -> list[Reply]:
+        """What the exchange says when a symbol's tick size has changed; nothing on most."""
+        return []
+
 
 class Venue(ABC):
     """One exchange."""
@@ -72,6 +80,14 @@ class Venue(ABC):
     """Its key, and where the server mounts it: everything below `/<name>/` is its own."""
     LIMITS: ClassVar[Limits]
     """The exchange's own figures for what the driver sees to."""
+    books_by_rest: ClassVar[bool] = False
+    """Its books begin with a REST answer."""
+    has_copies: ClassVar[bool] = False
+    """Its snapshots are asked for, and may be older than what was sent already."""
+    says_farewell: ClassVar[bool] = False
+    """It announces a close that it has planned (`Peer.farewell`)."""
+    copies_held_until_us: int = 0
+    """Until then snapshots that are asked for on the socket are not renewed."""
     base_url: str = ""
     """Where the client who is being answered reaches it (`ws://127.0.0.1:9010/<name>`), for exchanges whose answers
     say where to connect. The driver sets it before each call.

@@ -30,12 +30,14 @@ class Told:
         self.bids.fill(start.bids)
         self.asks.fill(start.asks)
         self._depths, self._says_leaving = depths, says_leaving
+        self.touched: tuple[Changes, Changes] = ((), ())
+        """The changes of the last update, bids and asks."""
 
     def apply(self, event: Depth) -> dict[int, Cut]:
         """Take an update in; returns for each depth what a client of that depth is sent."""
         bids = self._apply(self.bids, event.bids)
         asks = self._apply(self.asks, event.asks)
-        self.sequence = event.last_id
+        self.sequence, self.touched = event.last_id, (event.bids, event.asks)
         return {depth: Cut(bids[depth], asks[depth]) for depth in self._depths}
 
     def book(self, depth: int | None = None) -> MarketBook:

@@ -102,6 +102,10 @@ class Wire(ABC):
         """The market's sequence number, just sent, as the frames of the widest book have it at present."""
         return sequence
 
+    def wrong_checksum(self, text: Any) -> Any:
+        """The message with another checksum; None if it has none."""
+        return None
+
     @abstractmethod
     def stream_of(self, text: Any) -> str | None:
         """The stream a recorded frame (text, or bytes if `takes_bytes`) belongs to; None for acknowledgements and

@@ -45,7 +45,12 @@ from producers.supervisor import Supervisor
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 QUICK = BackoffLimits(
-    base_seconds=0.02, cap_seconds=0.2, stable_seconds=60.0, breaker_failures=50, open_seconds=1.0
+    base_seconds=0.02,
+    cap_seconds=0.2,
+    stable_seconds=60.0,
+    breaker_failures=50,
+    open_seconds=1.0,
+    handover_seconds=0.3,
 )
 SLOT = Slot("binance-0", "binance", {"BTCUSDT": "BTCUSDT", "ETHUSDT": "ETHUSDT"})
 

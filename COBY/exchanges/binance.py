@@ -36,6 +36,7 @@ from COBY.exchanges.base import (
     Snapshot,
     Trade,
 )
+from COBY.first_updates import FirstUpdates
 from COBY.limits import Limits, Rate
 from COBY.listings import rows
 from COBY.text import PRICES, SIZES, check_levels, is_zero
@@ -226,6 +227,7 @@ class BinanceSession:
         self._endpoints = endpoints
         self._names = {symbol: name for name, symbol in symbols.items()}
         self.heard = by_head(HEARD, {"depth": "book", "trade": "trade"}, symbols)
+        self._firsts = FirstUpdates()
 
     def connect(self, answer: bytes | None = None) -> Connect:
         return Connect(f"{self._endpoints.ws_url}/stream")
@@ -236,32 +238,36 @@ class BinanceSession:
 
     def received(self, frame: bytes, now: float) -> list[Command]:
         """See `Session.received`. Data frames begin with their stream's name; all else is short."""
+        if self._firsts and (stream := _STREAM.match(frame)) is not None:
+            name = stream[1].decode().upper()
+            return [self._fetch(self._symbols[name])] if self._firsts.came(name) else []
         if len(frame) > 4096 or (frame.startswith(b'{"stream":"') and b'"serverShutdown"' not in frame[:80]):
             return []
         try:
             message = _any.decode(frame)
-            return self._reply(message) if isinstance(message, dict) else []
+            return self._reply(message, now) if isinstance(message, dict) else []
         except UNREADABLE:
             return []
 
-    def _reply(self, message: dict[str, Any]) -> list[Command]:
+    def _reply(self, message: dict[str, Any], now: float) -> list[Command]:
         data = message.get("data", message)
         if isinstance(data, dict) and data.get("e") == "serverShutdown":
             return [Farewell("serverShutdown")]
         if error := message.get("error") or ("code" in message and message):
             return [Refused(None, json.dumps(error))]
         if message.get("id") == 1 and "result" in message:
-            symbols = tuple(self._symbols.values())
-            # Fetched after the acknowledgement: the stream is then surely ahead of the snapshot's request.
-            return [Acknowledged(symbols, ("book", "trade")), *map(self._fetch, symbols)]
+            for name in self._symbols:
+                self._firsts.await_of(name, now)
+            return [Acknowledged(tuple(self._symbols.values()), ("book", "trade"))]
         return []
 
     def timer(self, now: float) -> list[Command]:
-        return []  # the server pings, the socket's library answers
+        # No ping: the server does that, and the socket's library answers.
+        return [self._fetch(self._symbols[name]) for name in self._firsts.overdue(now)]
 
     def resync(self, symbol: str, reason: str, now: float, age_seconds: float = 0.0) -> list[Command]:
         # The connection is kept. REST lags the stream: one that was too old is asked for again a little later.
-        delay_seconds = 0.5 if reason == "snapshot_too_old" else 0.0
+        delay_seconds = 0.5 if reason.startswith("snapshot_") else 0.0
         return [self._fetch(symbol, delay_seconds)] if symbol in self._names else []
 
     def again(self, symbol: str, channel: str, now: float) -> list[Command]:

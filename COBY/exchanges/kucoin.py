@@ -43,6 +43,7 @@ from COBY.exchanges.base import (
     Trade,
     not_ours,
 )
+from COBY.first_updates import FirstUpdates
 from COBY.limits import Limits, Rate
 from COBY.renewals import Awaited
 from COBY.symbols import split
@@ -301,6 +302,7 @@ class KucoinSession:
         self._pinged = self._began = 0.0
         self._awaited = Awaited()
         self.heard = by_head(HEARD, {"level2": "book", "match": "trade"}, symbols)
+        self._firsts = FirstUpdates()
 
     def connect(self, answer: bytes | None = None) -> Connect | Ask:
         """See `Session.connect`: a token of its own for each connection."""
@@ -328,14 +330,16 @@ class KucoinSession:
     def received(self, frame: bytes, now: float) -> list[Command]:
         """See `Session.received`. Data frames are ``message``; all else is short."""
         if b'"message"' in frame or len(frame) > 4096:
-            return []
+            first = [name for name in self._firsts.awaited() if f'"/market/level2:{name}"'.encode() in frame]
+            return [self._fetch(self._symbols[name]) for name in first if self._firsts.came(name)]
         try:
             return self._reply(_other.decode(frame), now)
         except UNREADABLE:
             return []
 
     def timer(self, now: float) -> list[Command]:
-        commands = [self._subscribe(topic, name, now) for topic, name in self._awaited.overdue(now)]
+        commands: list[Command] = [self._fetch(self._symbols[name]) for name in self._firsts.overdue(now)]
+        commands += [self._subscribe(topic, name, now) for topic, name in self._awaited.overdue(now)]
         if now - self._began >= LIFETIME_SECONDS:
             commands.append(Farewell("the connection's 24 hours end"))
         if now - self._pinged >= self._ping_seconds:
@@ -345,7 +349,7 @@ class KucoinSession:
 
     def resync(self, symbol: str, reason: str, now: float, age_seconds: float = 0.0) -> list[Command]:
         # The connection is kept. REST lags the stream: one that was too old is asked for again a little later.
-        delay_seconds = 0.5 if reason == "snapshot_too_old" else 0.0
+        delay_seconds = 0.5 if reason.startswith("snapshot_") else 0.0
         return [self._fetch(symbol, delay_seconds)] if symbol in self._names else []
 
     def again(self, symbol: str, channel: str, now: float) -> list[Command]:
@@ -364,9 +368,9 @@ class KucoinSession:
         topic, name = asked
         self._awaited.answered(topic, name)
         symbol, channel = self._symbols[name], TOPICS[topic]
-        acknowledged = Acknowledged((symbol,), (channel,))
-        # Fetched after the acknowledgement: the stream is then surely ahead of the snapshot's request.
-        return [acknowledged, self._fetch(symbol)] if channel == "book" else [acknowledged]
+        if channel == "book":
+            self._firsts.await_of(name, now)
+        return [Acknowledged((symbol,), (channel,))]
 
     def _refusal(self, message: Other, asked: tuple[str, str] | None) -> list[Command]:
         reason = f"{message.code}: {message.data}"

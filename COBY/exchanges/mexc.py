@@ -44,6 +44,7 @@ from COBY.exchanges.base import (
     Trade,
     not_ours,
 )
+from COBY.first_updates import FirstUpdates
 from COBY.limits import Limits
 from COBY.listings import rows
 from COBY.renewals import Awaited
@@ -243,6 +244,7 @@ class MexcSession:
         self._began = self._pinged = 0.0
         self._awaited = Awaited()
         self.heard = by_head(HEARD, {"depth": "book", "deals": "trade"}, symbols)
+        self._firsts = FirstUpdates()
 
     def connect(self, answer: bytes | None = None) -> Connect:
         return Connect(f"{self._endpoints.ws_url}/ws")
@@ -254,7 +256,10 @@ class MexcSession:
     def received(self, frame: bytes, now: float) -> list[Command]:
         """See `Session.received`. Answers are JSON text, and short."""
         if frame[:1] != b"{" or len(frame) > 4096:
-            return []
+            first = [
+                name for name in self._firsts.awaited() if f"{DEPTH}100ms@{name}".encode() in frame[:120]
+            ]
+            return [self._fetch(self._symbols[name]) for name in first if self._firsts.came(name)]
         try:
             message = _other.decode(frame)
         except UNREADABLE:
@@ -266,10 +271,11 @@ class MexcSession:
         asked = self._requests.get(message.id) if not told else self._topics.get(told[0])
         if asked is None:
             return [Refused(None, f"{message.code}: {message.msg}")] if message.code else []
-        return self._answer(message, *asked)
+        return self._answer(message, *asked, now)
 
     def timer(self, now: float) -> list[Command]:
-        commands = [self._subscribe(topic, name, now) for topic, name in self._awaited.overdue(now)]
+        commands: list[Command] = [self._fetch(self._symbols[name]) for name in self._firsts.overdue(now)]
+        commands += [self._subscribe(topic, name, now) for topic, name in self._awaited.overdue(now)]
         if now - self._began >= LIFETIME_SECONDS:
             commands.append(Farewell("the connection's 24 hours end"))
         if now - self._pinged >= PING_SECONDS:
@@ -281,7 +287,7 @@ class MexcSession:
         # The connection is kept.
         if symbol not in self._names:
             return []
-        count = self._too_old.get(symbol, 0) if reason == "snapshot_too_old" else -1
+        count = self._too_old.get(symbol, 0) if reason.startswith("snapshot_") else -1
         self._too_old[symbol] = count + 1
         delay_seconds = min(0.5 * 2.0 ** min(count, 10), LONGEST_DELAY_SECONDS) if count >= 0 else 0.0
         return [self._fetch(symbol, delay_seconds)]
@@ -291,14 +297,14 @@ class MexcSession:
         topic = next(topic for topic, ours in TOPICS.items() if ours == channel)
         return [self._subscribe(topic, self._names[symbol], now)]
 
-    def _answer(self, message: Other, topic: str, name: str) -> list[Command]:
+    def _answer(self, message: Other, topic: str, name: str, now: float) -> list[Command]:
         """Code 0 is no proof: the text of a confirmation is the topic, that of a refusal says so."""
         symbol, said = self._symbols[name], message.msg or ""
         if message.code == 0 and said.strip() == f"{topic}@{name}":
             self._awaited.answered(topic, name)
-            acknowledged = Acknowledged((symbol,), (TOPICS[topic],))
-            # Fetched after the acknowledgement: the stream is then surely ahead of the snapshot's request.
-            return [acknowledged, self._fetch(symbol)] if TOPICS[topic] == "book" else [acknowledged]
+            if TOPICS[topic] == "book":
+                self._firsts.await_of(name, now)
+            return [Acknowledged((symbol,), (TOPICS[topic],))]
         # It is asked for again when it is overdue. The text does not say whether there is such a symbol: REST does.
         refused = Refused(symbol, f"{message.code}: {said}")
         if name in self._looked_up:

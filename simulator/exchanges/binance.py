@@ -8,7 +8,7 @@ Never seen on the wire by us: what a URL with an invalid stream is answered, and
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from simulator.exchanges.binance_rest import BinanceRest, compact
 from simulator.exchanges.binance_wire import BinanceWire, wrapped
@@ -76,6 +76,11 @@ class BinancePeer(Peer):
         """No heartbeat of its own: it pings."""
         return []
 
+    def farewell(self, now_us: int) -> list[Reply]:
+        """`serverShutdown`, new in 2026; never seen on the wire by us, nor the stream that it names when wrapped."""
+        event = {"e": "serverShutdown", "E": now_us // 1000}
+        return [compact({"stream": "!serverShutdown", "data": event} if self._combined else event)]
+
     def render(self, frame: Frame) -> str:
         text = wrapped(frame) if self._combined else frame.as_text
         return MILLISECONDS.sub(r'"\1":\g<2>000', text) if self._in_us else text
@@ -111,6 +116,9 @@ class BinanceVenue(Venue):
     """Mounted at `/binance`: base addresses `ws://host:port/binance` and `http://host:port/binance`."""
 
     name = "binance"
+    books_by_rest: ClassVar[bool] = True
+    has_copies: ClassVar[bool] = True
+    says_farewell: ClassVar[bool] = True
     # The page "WebSocket Streams": 5 messages a second with pings and pongs, 300 attempts in five minutes.
     LIMITS = Limits(
         ping_seconds=20.0,

@@ -62,6 +62,7 @@ class BitfinexVenue(Venue):
     """All that its connections share."""
 
     name: ClassVar[str] = "bitfinex"
+    says_farewell: ClassVar[bool] = True
     # Twenty attempts a minute; it sends no pings, every channel is heard of at least each fifteen seconds.
     LIMITS: ClassVar[Limits] = Limits(connects_max=20, connects_window_seconds=60.0)
 
@@ -130,6 +131,11 @@ class BitfinexPeer(Peer):
         if frame.trade is not None:
             self._executed.append((channel, frame.as_text.removeprefix('"te"')))
         return self._data(channel, frame.as_text)
+
+    def farewell(self, now_us: int) -> list[Reply]:
+        """See `notice`."""
+        self._now_us = now_us
+        return self.notice(20051)
 
     def notice(self, code: int) -> list[Reply]:
         """20051: about to stop; 20060 and 20061: the begin and end of a maintenance."""

@@ -6,6 +6,7 @@ removals come first, as in the capture of 2021, then its checksum, in a stream o
 """
 
 import json
+import re
 import zlib
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -23,6 +24,7 @@ LISTINGS = {"BTCUSDT": Listing(price_decimals=0, levels=500), "ETHUSDT": Listing
 LISTING_ELSE = Listing(price_decimals=3, levels=700)
 NAMES = {"USDT": "UST", "USDC": "UDC"}
 SYMBOLS = {name: ours for ours, name in NAMES.items()}
+CHECKSUM = re.compile(r'"cs",(-?\d+)')
 
 
 class BitfinexWire(Wire):
@@ -84,6 +86,13 @@ class BitfinexWire(Wire):
             mark = "" if len(base) == len(quote) == 3 else ":"
             self._names[symbol] = f"t{symbol if ':' in symbol else f'{base}{mark}{quote}'}"
         return self._names[symbol]
+
+    def wrong_checksum(self, text: str) -> str | None:
+        """Another number where one is told."""
+        found = CHECKSUM.search(text)
+        if found is None:
+            return None
+        return f"{text[: found.start(1)]}{int(found[1]) ^ 1}{text[found.end(1) :]}"
 
     def stream_of(self, text: str) -> str | None:
         """A recording's events tell its ids. It plays on the widest window; what the peer says by itself (heartbeats,

@@ -33,6 +33,8 @@ class HuobiVenue(Venue):
     """All that its connections share."""
 
     name: ClassVar[str] = "huobi"
+    has_copies: ClassVar[bool] = True
+    says_farewell: ClassVar[bool] = True
     LIMITS: ClassVar[Limits] = Limits()
 
     def __init__(self, source: Source, limits: Limits) -> None:
@@ -63,7 +65,8 @@ class HuobiVenue(Venue):
         A recording's own replies are played where they lie: it has no copies besides.
         """
         made_us, book = self._copies.get(symbol, (0, None))
-        if book is None or now_us - made_us >= COPY_US:
+        is_old = now_us - made_us >= COPY_US and now_us >= self.copies_held_until_us
+        if book is None or is_old:
             book = None if self.source.kind == "recording" else self.source.book(symbol)
             if book is not None:
                 self._copies[symbol] = (now_us, book)
@@ -109,6 +112,10 @@ class HuobiPeer(Peer):
 
     def render(self, frame: Frame) -> str | bytes:
         return frame.text
+
+    def farewell(self, now_us: int) -> list[Reply]:
+        """See `leaving`."""
+        return self.leaving()
 
     def leaving(self) -> list[Reply]:
         """What may come before a close that the exchange has planned."""

@@ -80,6 +80,7 @@ class KrakenPeer(Peer):
         self._source, self._id, self._stamp = source, connection_id, Stamps()
         wire = source.wire
         assert isinstance(wire, KrakenWire)
+        self._wire = wire
         self._symbols = {wire.pair(symbol): symbol for symbol in source.symbols}
         self._pairs = {symbol: pair for pair, symbol in self._symbols.items()}
         # (channel, pair) -> stream
@@ -125,6 +126,15 @@ class KrakenPeer(Peer):
         """A snapshot on a live subscription, as the exchange may send at any time; `symbol` as `BTCUSDT`."""
         pair = self._pairs[symbol]
         return self._said(self._book(pair, _depth_of(self._held["book", pair]), now_us))
+
+    def tick_changed(self, symbol: str, now_us: int) -> list[Reply]:
+        """The pair once more on `instrument`. That books go on in the new decimals at once is our guess."""
+        if not self._has_instruments:
+            return []
+        return self._said([instruments_text(self._places(), {symbol: self._pairs[symbol]}, "update")])
+
+    def _places(self) -> dict[str, int]:
+        return {symbol: self._wire.places(symbol) for symbol in self._pairs}
 
     def _answered(self, request: dict[str, Any], now_us: int) -> list[Reply]:
         method = request["method"]
@@ -194,7 +204,7 @@ class KrakenPeer(Peer):
         result = {"channel": "instrument", "snapshot": params["snapshot"], "warnings": warnings}
         replies = [self._ack(request, result, now_us)]
         if params["snapshot"]:
-            replies.append(instruments_text(self._source.wire, self._pairs))
+            replies.append(instruments_text(self._places(), self._pairs))
         return replies
 
     def _book(self, pair: str, depth: int, now_us: int) -> list[Reply]:

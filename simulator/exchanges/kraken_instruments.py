@@ -13,11 +13,11 @@ SIZE_DECIMALS = 8
 V1_NAMES = {"BTC": "XBT", "DOGE": "XDG"}
 
 
-def instruments_text(wire: Wire, pairs: dict[str, str]) -> str:
-    """pairs: symbol -> the exchange's name of it."""
+def instruments_text(places: dict[str, int], pairs: dict[str, str], kind: str = "snapshot") -> str:
+    """places: symbol -> decimals of its prices; pairs: symbol -> the exchange's name of it."""
     assets = dict.fromkeys(asset for pair in pairs.values() for asset in _parts(pair))
-    listed = ",".join(_pair(pair, wire.listing(symbol).price_decimals) for symbol, pair in pairs.items())
-    return f'{{"channel":"instrument","type":"snapshot","data":{{"assets":[{_assets(assets)}],"pairs":[{listed}]}}}}'
+    listed = ",".join(_pair(pair, places[symbol]) for symbol, pair in pairs.items())
+    return f'{{"channel":"instrument","type":"{kind}","data":{{"assets":[{_assets(assets)}],"pairs":[{listed}]}}}}'
 
 
 def pairs_body(wire: Wire, symbols: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ numbers with all their decimals, as on its wire: the checksum is made of these d
 """
 
 import json
+import re
 import zlib
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -23,6 +24,7 @@ LISTINGS = {"BTCUSDT": Listing(price_decimals=1, levels=1_500), "ETHUSDT": Listi
 LISTING_ELSE = Listing(price_decimals=3, levels=1_200)
 TRADE_HEAD = '{"channel":"trade","type":"update","data":['
 TRADE_TAIL = "]}"
+CHECKSUM = re.compile(r'"checksum":(\d+)')
 
 
 class KrakenWire(Wire):
@@ -33,6 +35,8 @@ class KrakenWire(Wire):
 
     def __init__(self) -> None:
         self._stamp = Stamps()
+        # Decimals that prices are written with beside those of the market's ticks.
+        self.finer: dict[str, int] = {}
         self._names: dict[str, str] = {}
 
     def listing(self, symbol: str) -> Listing:
@@ -52,7 +56,7 @@ class KrakenWire(Wire):
 
     def trade(self, event: Trade, offset_us: int) -> Frame:
         pair, time_us = self.pair(event.symbol), event.time_us + offset_us
-        price = decimal(event.price, self.listing(event.symbol).price_decimals)
+        price = self._price(event.symbol, event.price)
         size = decimal(event.size, SIZE_PLACES)
         taker = "sell" if event.taker_sells else "buy"
         text = (
@@ -75,6 +79,13 @@ class KrakenWire(Wire):
         if symbol not in self._names:
             self._names[symbol] = spaced(symbol, "/")
         return self._names[symbol]
+
+    def wrong_checksum(self, text: str) -> str | None:
+        """Another number where one is told."""
+        found = CHECKSUM.search(text)
+        if found is None:
+            return None
+        return f"{text[: found.start(1)]}{int(found[1]) ^ 1}{text[found.end(1) :]}"
 
     def stream_of(self, text: str) -> str | None:
         """A recording does not say which depth was asked for: it plays on the widest."""
@@ -108,8 +119,15 @@ class KrakenWire(Wire):
         return None
 
     def _written(self, symbol: str, pairs: Iterable[tuple[int, int]]) -> Levels:
-        places = self.listing(symbol).price_decimals
-        return tuple([(decimal(price, places), decimal(size, SIZE_PLACES)) for price, size in pairs])
+        places, factor = self.places(symbol), 10 ** self.finer.get(symbol, 0)
+        return tuple([(decimal(price * factor, places), decimal(size, SIZE_PLACES)) for price, size in pairs])
+
+    def places(self, symbol: str) -> int:
+        """Decimals of its prices at present."""
+        return self.listing(symbol).price_decimals + self.finer.get(symbol, 0)
+
+    def _price(self, symbol: str, ticks: int) -> str:
+        return decimal(ticks * 10 ** self.finer.get(symbol, 0), self.places(symbol))
 
 
 def book_stream(depth: int, pair: str) -> str:

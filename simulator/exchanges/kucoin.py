@@ -31,6 +31,8 @@ class KucoinVenue(Venue):
     """Its tokens are good for 24 hours."""
 
     name: ClassVar[str] = "kucoin"
+    books_by_rest: ClassVar[bool] = True
+    has_copies: ClassVar[bool] = True
     LIMITS: ClassVar[Limits] = Limits(streams_max=400, connects_max=30, connects_window_seconds=60.0)
 
     def __init__(self, source: Source, limits: Limits) -> None:

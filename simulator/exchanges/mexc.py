@@ -26,6 +26,8 @@ class MexcVenue(Venue):
     """All that its connections share."""
 
     name: ClassVar[str] = "mexc"
+    books_by_rest: ClassVar[bool] = True
+    has_copies: ClassVar[bool] = True
     LIMITS: ClassVar[Limits] = Limits(streams_max=STREAMS_MAX)
 
     @staticmethod

@@ -35,6 +35,7 @@ class OkxVenue(Venue):
     """All that its connections share."""
 
     name: ClassVar[str] = "okx"
+    says_farewell: ClassVar[bool] = True
     # Three connection attempts a second; who says nothing is not pinged but closed.
     LIMITS: ClassVar[Limits] = Limits(connects_max=3, connects_window_seconds=1.0)
 
@@ -124,6 +125,10 @@ class OkxPeer(Peer):
     def render(self, frame: Frame) -> str:
         self._fresh.add(frame.stream)
         return frame.as_text
+
+    def farewell(self, now_us: int) -> list[Reply]:
+        """See `notice`."""
+        return self.notice()
 
     def notice(self) -> list[Reply]:
         """The announcement of a service upgrade, 30 to 60 s before the exchange closes the connection."""

@@ -5,6 +5,7 @@ window of 400 levels a side that says explicitly which levels leave it.
 """
 
 import json
+import re
 import zlib
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -23,6 +24,7 @@ LISTINGS = {"BTCUSDT": Listing(1, 1_500, FILLS_MAX), "ETHUSDT": Listing(2, 900, 
 LISTING_ELSE = Listing(price_decimals=3, levels=700, fills_max=FILLS_MAX)
 # What a maintenance takes off the sequence: far more than one update adds.
 RESET_BY = 1_000_000
+CHECKSUM = re.compile(r'"checksum":(-?\d+)')
 
 
 class OkxWire(Wire):
@@ -125,6 +127,13 @@ class OkxWire(Wire):
             "state": "live",
             "tickSz": f"0.{1:0{self.listing(symbol).price_decimals}d}",
         }
+
+    def wrong_checksum(self, text: str) -> str | None:
+        """Another number where one is told."""
+        found = CHECKSUM.search(text)
+        if found is None or found[1] == "0":
+            return None
+        return f"{text[: found.start(1)]}{int(found[1]) ^ 1}{text[found.end(1) :]}"
 
     def stream_of(self, text: str) -> str | None:
         try:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import repeat
 
 import click
 
 from simulator.exchanges import EXCHANGES
-from tests.sim.verdict import judge
+from tests.sim.verdict import Verdict, judge, judge_bad
 
 EXAMPLE = """\b
 Examples:
   python -m tests.sim --seeds 200
-  python -m tests.sim --exchange kraken --first 17 --seeds 1
+  python -m tests.sim --faults --seeds 20
+  python -m tests.sim --bad-only --exchange kraken --first 17 --seeds 1
 """
+Judge = Callable[[str, int, int], Verdict]
 
 
 @click.command(epilog=EXAMPLE)
@@ -29,26 +33,45 @@ Examples:
 @click.option(
     "--seconds", default=20, show_default=True, type=click.IntRange(min=5), help="Market time each."
 )
-def main(exchanges: tuple[str, ...], first: int, seeds: int, seconds: int) -> None:
+@click.option("--faults", is_flag=True, help="Bad days beside the plain ones: mishaps of all kinds.")
+@click.option("--bad-only", is_flag=True, help="Bad days alone.")
+def main(
+    exchanges: tuple[str, ...], first: int, seeds: int, seconds: int, faults: bool, bad_only: bool
+) -> None:
     """Lay the pipeline's books beside the simulator's after every update. Exit code 1 if one ever differed."""
     failed, began = 0, time.monotonic()
+    kinds: list[tuple[str, Judge]] = [] if bad_only else [("plain", judge)]
+    kinds += [("bad", judge_bad)] if faults or bad_only else []
+    numbers = range(first, first + seeds)
     with ProcessPoolExecutor() as pool:
         for exchange in exchanges or sorted(EXCHANGES):
-            numbers = range(first, first + seeds)
-            counts: Counter[str] = Counter()
-            for done, verdict in enumerate(pool.map(judge, repeat(exchange), numbers, repeat(seconds)), 1):
-                counts.update(updates=verdict.updates, trades=verdict.trades, failed=bool(verdict.faults))
-                for fault in verdict.faults:
-                    click.echo(f"\r{exchange} seed {verdict.seed}: {fault}")
-                click.echo(f"\r{exchange:10} {done:4} of {seeds} seeds", nl=False, err=True)
-            failed += counts["failed"]
-            click.echo("\r", nl=False, err=True)
-            click.echo(
-                f"{exchange:10} {seeds} seeds of {seconds} s: {counts['updates']} updates compared, "
-                f"{counts['trades']} trades, {counts['failed']} seeds failed"
-            )
+            for name, one in kinds:
+                failed += _judged(pool, f"{exchange:10} {name:5}", partial(one, exchange), numbers, seconds)
     click.echo(f"{time.monotonic() - began:.0f} s")
     sys.exit(1 if failed else 0)
+
+
+def _judged(
+    pool: ProcessPoolExecutor, title: str, one: Callable[[int, int], Verdict], numbers: range, seconds: int
+) -> int:
+    """All seeds of one exchange; how many failed."""
+    counts: Counter[str] = Counter()
+    for done, verdict in enumerate(pool.map(one, numbers, repeat(seconds)), 1):
+        counts.update(
+            updates=verdict.updates,
+            trades=verdict.trades,
+            mishaps=verdict.mishaps,
+            failed=bool(verdict.faults),
+        )
+        for fault in verdict.faults:
+            click.echo(f"\r{title} seed {verdict.seed}: {fault}")
+        click.echo(f"\r{title} {done:4} of {len(numbers)} seeds", nl=False, err=True)
+    click.echo("\r", nl=False, err=True)
+    click.echo(
+        f"{title} {len(numbers)} seeds of {seconds} s: {counts['updates']} updates compared, "
+        f"{counts['trades']} trades, {counts['mishaps']} mishaps, {counts['failed']} seeds failed"
+    )
+    return counts["failed"]
 
 
 if __name__ == "__main__":

@@ -168,12 +168,22 @@ def test_a_session_subscribes_all_symbols_in_one_message_on_the_combined_stream(
     }
 
 
-def test_the_acknowledgement_fetches_a_snapshot_of_each_symbol():
-    assert session().received(b'{"result":null,"id":1}', 0.0) == [
-        Acknowledged(("BTCUSDT", "ETHUSDT"), ("book", "trade")),
-        Fetch("https://rest/api/v3/depth?symbol=BTCUSDT&limit=5000", "BTCUSDT", 0.0),
-        Fetch("https://rest/api/v3/depth?symbol=ETHUSDT&limit=5000", "ETHUSDT", 0.0),
-    ]
+def test_a_snapshot_is_fetched_after_the_first_update_or_when_none_comes():
+    """Without an update beside it nobody could tell that an answer is of long ago."""
+    one = session()
+    acknowledged = one.received(b'{"result":null,"id":1}', 5.0)
+    assert acknowledged == [Acknowledged(("BTCUSDT", "ETHUSDT"), ("book", "trade"))]
+    bitcoin, ether = (
+        Fetch(f"https://rest/api/v3/depth?symbol={symbol}&limit=5000", symbol, 0.0)
+        for symbol in ("BTCUSDT", "ETHUSDT")
+    )
+    assert one.received(b'{"stream":"ethusdt@trade","data":{"e":"trade"}}', 5.1) == []
+    update = b'{"stream":"ethusdt@depth@100ms","data":{"e":"depthUpdate"}}'
+    assert one.received(update, 5.1) == [ether]
+    assert one.received(update, 5.2) == [], "once"
+    assert one.timer(5.9) == []
+    assert one.timer(6.0) == [bitcoin]
+    assert one.timer(7.0) == []
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,13 @@ def test_a_message_with_an_old_number_is_passed_over():
     assert line.texts()[0] == {"100": "5", "99": "1"}
 
 
+def test_trades_of_a_message_with_an_old_number_count():
+    """Their ids tell whether they are new; of a book nothing would."""
+    line = live("BTC-USDT")
+    assert codes(line.book(event("update", [("100", "6")]), number=2)) == ["Lost"]
+    assert codes(line.trades(deal(), number=1)) == ["Trade"]
+
+
 def test_messages_swapped_blind_and_stay_without_effect():
     line = live("BTC-USDT")
     assert codes(line.book(event("update", [("100", "6")]), number=2)) == ["Lost"]

@@ -111,15 +111,26 @@ def test_an_acknowledgement_has_no_topic_and_is_known_by_its_id():
     number = ids["/market/match", "ETH-USDT"]
     assert one.received(text({"id": number, "type": "ack"}), 1.0) == [Acknowledged(("ETHUSDT",), ("trade",))]
     number = ids["/market/level2", "ETH-USDT"]
-    assert one.received(text({"id": number, "type": "ack"}), 1.0) == [
-        Acknowledged(("ETHUSDT",), ("book",)),
-        Fetch(f"{BOOK}ETH-USDT", "ETHUSDT"),
-    ]
+    assert one.received(text({"id": number, "type": "ack"}), 1.0) == [Acknowledged(("ETHUSDT",), ("book",))]
+
+
+def test_a_book_is_fetched_after_its_first_update_or_when_none_comes():
+    """Without an update beside it nobody could tell that an answer is of long ago."""
+    one, ids = welcomed()
+    for name in ("BTC-USDT", "ETH-USDT"):
+        one.received(text({"id": ids["/market/level2", name], "type": "ack"}), 1.0)
+    update = text({"topic": "/market/level2:ETH-USDT", "type": "message", "subject": "trade.l2update"})
+    assert one.received(text({"topic": "/market/match:ETH-USDT", "type": "message"}), 1.1) == []
+    assert one.received(update, 1.1) == [Fetch(f"{BOOK}ETH-USDT", "ETHUSDT")]
+    assert one.received(update, 1.2) == [], "once"
+    assert one.timer(1.9) == []
+    assert one.timer(2.0) == [Fetch(f"{BOOK}BTC-USDT", "BTCUSDT")]
 
 
 def test_no_answer_is_asked_for_again_every_fifteen_seconds():
     one, ids = welcomed({"BTC-USDT": "BTCUSDT"})
     one.received(text({"id": ids["/market/level2", "BTC-USDT"], "type": "ack"}), 1.0)
+    one.timer(2.0)  # fetches the quiet book
     assert one.timer(14.9) == []
     (again,) = asked(one.timer(15.0))
     assert again["topic"] == "/market/match:BTC-USDT"
@@ -138,6 +149,7 @@ def test_a_topic_that_does_not_exist_is_a_symbol_not_listed(code, data):
     ]
     for channel in ("/market/level2", "/market/match"):
         one.received(text({"id": ids[channel, "BTC-USDT"], "type": "ack"}), 1.0)
+    one.timer(2.0)  # fetches the quiet book
     assert asked(one.timer(15.0)) == [], "nor is its other channel asked for again"
 
 

@@ -42,13 +42,21 @@ def test_a_full_slot_asks_for_no_more_than_the_thirty_subscriptions_of_a_connect
     assert len(topics) == len(set(topics)) == 30
 
 
-def test_an_acknowledgement_names_its_topic_and_the_book_is_fetched_after_it():
+def test_an_acknowledgement_names_its_topic_and_the_book_is_fetched_after_its_first_update():
+    """Without an update beside it nobody could tell that an answer is of long ago."""
     one, ids = opened()
     topic = f"{DEPTH}@ETHUSDT"
-    assert one.received(text(ids[topic], topic), 1.0) == [
-        Acknowledged(("ETHUSDT",), ("book",)),
-        Fetch("https://rest/api/v3/depth?symbol=ETHUSDT&limit=5000", "ETHUSDT"),
-    ]
+    assert one.received(text(ids[topic], topic), 1.0) == [Acknowledged(("ETHUSDT",), ("book",))]
+    fetch = Fetch("https://rest/api/v3/depth?symbol=ETHUSDT&limit=5000", "ETHUSDT")
+    # Field 1 of the wrapper is the channel, a text (EXCHANGES.md §10).
+    pushed = {name: bytes([10, len(name)]) + name.encode() for name in (topic, f"{DEALS}@ETHUSDT")}
+    assert one.received(pushed[f"{DEALS}@ETHUSDT"], 1.1) == []
+    assert one.received(pushed[topic], 1.1) == [fetch]
+    assert one.received(pushed[topic], 1.2) == [], "once"
+    topic = f"{DEPTH}@BTCUSDT"
+    one.received(text(ids[topic], topic), 1.2)
+    assert one.timer(2.1) == []
+    assert [command.symbol for command in one.timer(2.2)] == ["BTCUSDT"], "a quiet book"
     topic = f"{DEALS}@BTCUSDT"
     assert one.received(text(0, topic), 1.0) == [Acknowledged(("BTCUSDT",), ("trade",))], "by its topic alone"
 

@@ -126,6 +126,29 @@ def test_resync_requests_are_rate_limited_and_repeated_while_nothing_comes():
     assert asked[2:] == [7.0, 12.0, 17.0], "a book that waits asks again every five seconds"
 
 
+def test_a_book_lost_again_within_a_second_asks_again_when_the_second_is_over():
+    """Not after the five seconds of a book that has only waited."""
+    log = started()
+    log.ws(0.6, depth(12, 13, [], []))
+    log.body(0.7, 13)
+    log.ws(0.8, depth(15, 15, [], []))
+    log.beat(4.0, "c1")
+    found = run(log)
+    assert ticks(found)[1.0] == (False, "sequence_gap")
+    assert [one.timestamp for one in of(found, Resync)] == [us(0.6), us(2.0)], "the first tick a second later"
+
+
+def test_a_rest_answer_that_can_not_be_used_is_asked_for_once_more_while_the_book_is_blind():
+    log = started()
+    log.frame(at(0.2), b'{"lastUpdateId":10,"bids":[', "c1", kind="http", symbol="BTCUSDT")
+    log.ws(0.6, depth(12, 13, [], []))
+    log.frame(at(0.9), b'{"lastUpdateId":13,"bids":[', "c1", kind="http", symbol="BTCUSDT")
+    log.body(1.2, 13)
+    log.beat(2.0, "c1")
+    asked = [(one.reason, one.timestamp) for one in of(run(log), Resync)]
+    assert asked == [("sequence_gap", us(0.6)), ("snapshot_unusable", us(0.9))]
+
+
 def test_nobody_is_asked_on_a_connection_that_is_dead():
     log = started()
     log.ws(0.2, depth(20, 20, [], []))

@@ -10,8 +10,9 @@ import pytest
 from simulator.exchanges.bitfinex import BitfinexPeer, BitfinexVenue
 from simulator.exchanges.bitfinex_wire import BitfinexWire, checksum, number
 from simulator.limits import Limits
+from simulator.played import PlayedSource
 from simulator.recording import Row
-from simulator.sources import PlayedSource, SeededSource, seeded
+from simulator.sources import SeededSource, seeded
 from simulator.venue import Answer
 from tests.frames import frames_folder
 

@@ -9,8 +9,9 @@ import pytest
 from simulator.exchanges.bybit import BybitPeer, BybitVenue
 from simulator.exchanges.bybit_wire import BybitWire
 from simulator.limits import Limits
+from simulator.played import PlayedSource
 from simulator.recording import Row
-from simulator.sources import PlayedSource, SeededSource, seeded
+from simulator.sources import SeededSource, seeded
 from simulator.venue import Answer, Close
 from tests.frames import frames_folder
 

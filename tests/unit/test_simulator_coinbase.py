@@ -9,8 +9,9 @@ import pytest
 from simulator.exchanges.coinbase import CoinbasePeer, CoinbaseVenue
 from simulator.exchanges.coinbase_wire import CoinbaseWire
 from simulator.limits import Limits
+from simulator.played import PlayedSource
 from simulator.recording import Row
-from simulator.sources import PlayedSource, SeededSource, seeded
+from simulator.sources import SeededSource, seeded
 from simulator.venue import Answer, Close
 
 NOW = 1_790_000_000_000_000

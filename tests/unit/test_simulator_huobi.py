@@ -11,8 +11,9 @@ import pytest
 from simulator.exchanges.huobi import HuobiPeer, HuobiVenue
 from simulator.exchanges.huobi_wire import HuobiWire, number
 from simulator.limits import Limits
+from simulator.played import PlayedSource
 from simulator.recording import Row
-from simulator.sources import PlayedSource, SeededSource, seeded
+from simulator.sources import SeededSource, seeded
 from simulator.venue import Answer, Close
 from tests.frames import frames_folder
 from tests.sim.virtual import World

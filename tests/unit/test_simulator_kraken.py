@@ -11,8 +11,9 @@ import pytest
 from simulator.exchanges.kraken import KrakenPeer, KrakenVenue
 from simulator.exchanges.kraken_wire import KrakenWire, checksum
 from simulator.limits import Limits
+from simulator.played import PlayedSource
 from simulator.recording import read_recording
-from simulator.sources import PlayedSource, SeededSource, seeded
+from simulator.sources import SeededSource, seeded
 from simulator.venue import Answer, Close
 from tests.frames import frames_folder
 

@@ -11,8 +11,9 @@ import pytest
 from simulator import protobuf
 from simulator.exchanges.mexc import MexcPeer, MexcVenue
 from simulator.exchanges.mexc_wire import MexcWire
+from simulator.played import PlayedSource
 from simulator.recording import Row
-from simulator.sources import PlayedSource, SeededSource, seeded
+from simulator.sources import SeededSource, seeded
 from simulator.venue import Answer, Close
 from tests.frames import frames_folder
 from tests.protobuf_by_hand import DEALS, DEPTH, deal, deals, depth

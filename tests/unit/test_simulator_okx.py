@@ -10,8 +10,9 @@ import pytest
 from simulator.exchanges.okx import OkxPeer, OkxVenue
 from simulator.exchanges.okx_wire import OkxWire, checksum
 from simulator.limits import Limits
+from simulator.played import PlayedSource
 from simulator.recording import Row
-from simulator.sources import PlayedSource, SeededSource, seeded
+from simulator.sources import SeededSource, seeded
 from simulator.venue import Answer, Close
 from tests.frames import frames_folder
 

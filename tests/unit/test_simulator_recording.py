@@ -6,8 +6,8 @@ import pytest
 
 from simulator.errors import SimulatorError
 from simulator.exchanges.okx_wire import OkxWire
+from simulator.played import PlayedSource
 from simulator.recording import Row, read_recording
-from simulator.sources import PlayedSource
 
 
 def test_a_context_row_may_be_without_a_frame(tmp_path: Path) -> None:

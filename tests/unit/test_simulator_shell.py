@@ -11,10 +11,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from simulator import session
+from simulator.exchanges.binance_wire import BinanceWire
 from simulator.front import Front
 from simulator.hub import Hub, Quiet
 from simulator.ledger import Ledger
 from simulator.limits import Limits
+from simulator.mischief import Mischief
 from simulator.session import Pings
 from simulator.venue import Answer, Close, Peer, Reply, Venue
 from simulator.wire import Frame
@@ -92,7 +94,7 @@ class Stand:
 async def stand(kind: type[Venue] = Toy) -> AsyncIterator[Stand]:
     hub = Hub(Ledger(("AB",), 10), Limits(), frozenset({"a", "b"}), Quiet(), live=True)
     app = web.Application()
-    app.add_routes(Front(kind(None, Limits()), hub).routes())
+    app.add_routes(Front(kind(None, Limits()), hub, Mischief(BinanceWire())).routes())
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

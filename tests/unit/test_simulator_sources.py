@@ -13,8 +13,9 @@ from simulator.exchanges.kraken_wire import KrakenWire
 from simulator.exchanges.okx_wire import OkxWire
 from simulator.journal import CHUNK, CHUNKS_KEPT, Journal
 from simulator.market import Depth, MarketBook
+from simulator.played import PlayedSource
 from simulator.recording import Row, read_recording
-from simulator.sources import PlayedSource, SeededSource, seeded
+from simulator.sources import SeededSource, seeded
 from simulator.wire import Book, Wire
 
 

@@ -1,0 +1,136 @@
+"""Bad days of all ten exchanges over real sockets: real producers reconnect and ask again, nothing of Kafka. When the
+market has ended and all is proven again, every book is the simulator's, and no trade was counted twice."""
+
+import asyncio
+import random
+import time
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from prometheus_client import CollectorRegistry
+
+from COBY.exchanges import load
+from COBY.exchanges.base import Endpoints
+from COBY.records import TradeEvent
+from COBY.runtime.metrics import Metrics
+from COBY.utils.timing import WallClock
+from producers.backoff import Backoff
+from producers.connector import SlotConnector
+from producers.rest import Rest
+from producers.supervisor import Supervisor
+from producers.watch import Looking, Watch
+from simulator.exchanges import EXCHANGES
+from simulator.runner import Pace
+from tests.integration.test_real_sockets import PATIENCE_SECONDS, SYMBOLS, held, sent, slot_of
+from tests.simulator_client import serving
+
+TURN_SECONDS = 0.05
+TICK_SECONDS = 0.5
+
+
+class Outlet(Looking):
+    """Keeps nothing, not even the status."""
+
+    def put_status(self, status):
+        self.status = status
+
+
+class Noting(Watch):
+    """Remembers the trades that were accepted, too."""
+
+    def __init__(self, *arguments):
+        self.accepted = []
+        super().__init__(*arguments)
+
+    def _emit(self, record):
+        if isinstance(record, TradeEvent):
+            self.accepted.append((record.symbol, record.trade_id))
+        super()._emit(record)
+
+
+class Producer:
+    """One exchange's producer, and what normalize would make of its records."""
+
+    def __init__(self, name, where, http, seed):
+        slot, outlet = slot_of(name), Outlet(WallClock())
+        self.watch = Noting(load(name), slot, time.monotonic)
+        draw = random.Random(f"{name}:{seed}").random
+        self.connector = SlotConnector(slot, load(name), where, outlet, Rest(http, draw))
+        self.connector.add_data_callback(self.watch.take)
+        metrics = Metrics(CollectorRegistry())
+        self.supervisor = Supervisor(self.connector, outlet, Backoff(draw), metrics)
+        self._clock = outlet.clock
+
+    async def serve(self):
+        """Ticks, and requests for snapshots to the connection that they name."""
+        ticked = time.monotonic()
+        while True:
+            await asyncio.sleep(TURN_SECONDS)
+            asked, self.watch.resyncs = self.watch.resyncs, []
+            for one in asked:
+                await self.connector.resync(one.conn, one.symbol, one.reason, one.timestamp)
+            if time.monotonic() - ticked >= TICK_SECONDS:
+                ticked = time.monotonic()
+                self.watch.tick(self._clock.now_us())
+
+
+@asynccontextmanager
+async def producing(server, seed):
+    """Producers of all ten, until the block ends."""
+    stop, producers = asyncio.Event(), {}
+    async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
+        serving_tasks = []
+        for name in sorted(EXCHANGES):
+            here = f"127.0.0.1:{server.port}/{name}"
+            one = producers[name] = Producer(name, Endpoints(f"ws://{here}", f"http://{here}"), http, seed)
+            group.create_task(one.supervisor.run(stop))
+            serving_tasks.append(group.create_task(one.serve()))
+        try:
+            yield producers
+        finally:
+            stop.set()
+            for task in serving_tasks:
+                task.cancel()
+
+
+@pytest.mark.parametrize(
+    "seed", [1, pytest.param(2, marks=pytest.mark.long), pytest.param(3, marks=pytest.mark.long)]
+)
+async def test_after_a_bad_day_every_book_is_the_simulators(seed):
+    names, deadline = tuple(sorted(EXCHANGES)), time.monotonic() + PATIENCE_SECONDS
+    day = {"bad_day": seed, "bad_rate": 30, "seconds": 14, "seed": seed}
+    async with (
+        serving(exchanges=names, rate=300, pace=Pace(settle_seconds=4), **day) as (server, reader),
+        producing(server, seed) as producers,
+    ):
+        books = {
+            (name, symbol): None
+            for name in names
+            for symbol in SYMBOLS
+            if not any(
+                mishap.kind == "delist" and mishap.symbol == symbol
+                for mishap in server.options.day(server.instances[name].faults.kinds)
+            )
+        }
+        while (ledger := (await reader.get("/_sim/ledger"))["exchanges"]) and (
+            {one["state"] for one in ledger.values()} != {"ended"}
+            or any(producers[name].watch._state.shown(symbol) is None for name, symbol in books)
+        ):
+            blind = [one for one in books if producers[one[0]].watch._state.shown(one[1]) is None]
+            assert time.monotonic() < deadline, blind
+            await asyncio.sleep(TURN_SECONDS)
+        await asyncio.sleep(1.0)  # what was sent last has had time to arrive
+        for name, symbol in books:
+            watch = producers[name].watch
+            book = watch._state.shown(symbol)
+            assert book is not None, f"{name} {symbol} is not live"
+            book.flush()
+            truth = await reader.get(f"/_sim/book?exchange={name}&symbol={symbol}")
+            for side, levels, sign in ((book.bids, truth["bids"], 1), (book.asks, truth["asks"], -1)):
+                assert held(side, sign) == sent(levels, side, sign), f"{name} {symbol}"
+        for name in names:
+            accepted = producers[name].watch.accepted
+            assert len(accepted) == len(set(accepted)) > 50, name
+            dealt = [event for event in ledger[name]["events"] if event["event"] == "fault"]
+            assert len(dealt) >= 2, name
