@@ -81,6 +81,12 @@ class TwoSession:
     def timer(self, now: float):
         return []
 
+    def heard(self, frame: bytes):
+        return None
+
+    def again(self, symbol: str, channel: str, now: float):
+        raise AssertionError("no channel is ever heard, so none is silent")
+
     def resync(self, symbol: str, reason: str, now: float, age_seconds: float = 0.0):
         return [Send("again")]
 
