@@ -9,7 +9,6 @@ import random
 import msgspec
 
 from simulator.venue import Venue
-from simulator.wire import Wire
 
 SECOND_US = 1_000_000
 FRAMES = ("drop_frames", "repeat_frames", "swap_frames", "corrupt_frames", "wrong_checksum")
@@ -45,7 +44,7 @@ class Mishap(msgspec.Struct, frozen=True):
 def kinds_of(venue: Venue) -> tuple[str, ...]:
     """The mishaps an exchange can have: not all send checksums, say farewell or give books by REST."""
     absent = set()
-    if type(venue.source.wire).wrong_checksum is Wire.wrong_checksum:
+    if not venue.source.wire.has_checksums:
         absent.add("wrong_checksum")
     if not venue.says_farewell:
         absent.add("farewell")

@@ -72,6 +72,8 @@ class Wire(ABC):
     """The windows its clients may have, in levels a side, the widest last; none: the whole book."""
     says_leaving: ClassVar[bool] = False
     """A level pushed out of the window is deleted explicitly."""
+    has_checksums: bool = False
+    """Its books come with checksums."""
     takes_bytes: ClassVar[bool] = False
     """Its messages are binary, at least some: `stream_of` and `frame_of` are given bytes, too."""
 

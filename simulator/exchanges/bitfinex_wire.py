@@ -32,6 +32,7 @@ class BitfinexWire(Wire):
 
     name: ClassVar[str] = "bitfinex"
     depths: ClassVar[tuple[int, ...]] = DEPTHS
+    has_checksums = True
     says_leaving: ClassVar[bool] = True
 
     def __init__(self) -> None:

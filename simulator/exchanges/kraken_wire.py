@@ -32,6 +32,7 @@ class KrakenWire(Wire):
 
     name: ClassVar[str] = "kraken"
     depths: ClassVar[tuple[int, ...]] = DEPTHS
+    has_checksums = True
 
     def __init__(self) -> None:
         self._stamp = Stamps()

@@ -35,7 +35,7 @@ class OkxWire(Wire):
     says_leaving: ClassVar[bool] = True
 
     def __init__(self, *, checksums: bool = False) -> None:
-        self._has_checksums = checksums
+        self.has_checksums = checksums
         self._names: dict[str, str] = {}
         # symbol -> what the sequence on the wire lacks of the market's, now and from the next update on
         self._behind: dict[str, int] = {}
@@ -94,7 +94,7 @@ class OkxWire(Wire):
         ids: tuple[int, int],
     ) -> str:
         """action: `snapshot` or `update`; checked: the book after it; ids: prevSeqId and seqId."""
-        crc = checksum(checked.bids, checked.asks) if self._has_checksums else 0
+        crc = checksum(checked.bids, checked.asks) if self.has_checksums else 0
         return (
             f'{{"arg":{{"channel":"books","instId":"{self.instrument(symbol)}"}},"action":"{action}",'
             f'"data":[{{"asks":[{_rows(asks)}],"bids":[{_rows(bids)}],"ts":"{ts_ms}","checksum":{crc},'

@@ -125,7 +125,7 @@ def test_one_lost_update_behind_a_slow_worker_does_not_renew_the_book_for_ever(e
     """Resyncs that come late unsubscribe a book that is live again: that must not ask for the next one."""
 
     class Slow(World):
-        def _network_us(self):
+        def network_us(self):
             return 6_000_000  # requests and resyncs alike arrive six seconds late
 
     counted = 0
