@@ -9,8 +9,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-HEAD_BYTES = 400
+HEAD_BYTES = 800
 """Where a frame says what it is."""
+BLANKS = {b'":': rb'"\s*:\s*', b'","': rb'"\s*,\s*"', rb"\{": rb"\s*\{\s*"}
 _NUMBER = re.compile(rb"\s*\[\s*([0-9]{1,18})\s*,")
 
 
@@ -31,7 +32,10 @@ def by_head(
     """By a pattern with the groups ``channel`` and ``name``, laid on what ``head`` takes of a frame.
 
     ``channels``: the channel there -> book or trade; ``symbols``: exchange symbol -> symbol, compared in capitals.
+    Between the signs of JSON there may be blanks in a frame that are not in the pattern.
     """
+    for sign, blanks in BLANKS.items():
+        pattern = pattern.replace(sign, blanks)
     compiled = re.compile(pattern, re.DOTALL)
     known = {
         (channel.encode(), name.upper().encode()): (symbol, ours)

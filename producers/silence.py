@@ -50,6 +50,7 @@ class Silence:
         self._states: dict[Channel, _State] = {}
         self._unheard: set[Channel] = set()
         self._asked_at = -EACH_SECONDS
+        self._heard_at: float | None = None
 
     def expect(self, channels: Iterable[Channel], now: float) -> None:
         """The exchange has confirmed these: from now on they should speak."""
@@ -67,6 +68,7 @@ class Silence:
         """A frame came. It is looked at only while a channel has not been heard since the last `due`."""
         if self._unheard and (channel := self._heard(frame)) in self._unheard:
             self._unheard.discard(channel)
+            self._heard_at = now
             state = self._states[channel]
             state.at = state.since = now
             state.in_vain = 0
@@ -74,9 +76,10 @@ class Silence:
     def due(self, now: float) -> Silent | None:
         """About once a second: a channel to subscribe anew, the one that is silent for longest."""
         self._unheard = set(self._states)
-        if not self._states or now - self._asked_at < EACH_SECONDS:
+        newest = self._heard_at
+        # Where frames come and none is ever told apart, they are written in another way than we know.
+        if newest is None or now - self._asked_at < EACH_SECONDS:
             return None
-        newest = max(state.at for state in self._states.values())
         silent = [
             (now - state.at, channel)
             for channel, state in self._states.items()

@@ -91,6 +91,13 @@ def test_a_connection_asks_for_one_channel_each_five_seconds():
     assert {(silent.symbol, silent.channel) for _, silent in due} == set(names)
 
 
+def test_where_no_frame_can_be_told_nothing_is_asked_for():
+    """Confirmed at different times, and written in a way that is not known."""
+    watched = Watched(BOOK, TRADES)
+    watched.one.expect([OTHER], 60.0)
+    assert watched.speak(5_000, ("?", "?")) == []
+
+
 @pytest.mark.parametrize("channel", [BOOK, TRADES])
 def test_what_is_not_listed_or_not_confirmed_is_not_waited_for(channel):
     watched = Watched(BOOK, TRADES, OTHER)
