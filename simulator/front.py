@@ -25,9 +25,7 @@ class Front:
         path = self._path(request)
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._connect(request, path)
-        if not self._hub.may_ask(self._venue.weight(path, request.query)):
-            seconds = f"{self._hub.limits.rest_weight_window_seconds:.0f}"
-            return self._answered(path, Answer(429, "{}", headers={"Retry-After": seconds}))
+        self._hub.asked(self._venue.weight(path, request.query))
         return await self._asked(self._venue.rest, path, request)
 
     async def _post(self, request: web.Request) -> web.StreamResponse:

@@ -64,9 +64,9 @@ class Hub:
         """Count a text message of the address; False when there were too many within a second."""
         return self._counted("address_messages", self._messages)
 
-    def may_ask(self, weight: int) -> bool:
-        """Count a REST question; False when there were too many in the window."""
-        return self._counted("rest_weight", self._rest, weight)
+    def asked(self, weight: int) -> None:
+        """Count a REST question; to refuse one is the venue's, in the exchange's own words."""
+        self._counted("rest_weight", self._rest, weight)
 
     def _counted(self, name: str, window: Window, weight: int = 1) -> bool:
         kept = window.add(time.monotonic(), weight)

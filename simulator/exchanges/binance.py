@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from simulator.exchanges.binance_rest import BinanceRest, compact
+from simulator.exchanges.binance_rest import WEIGHT_MAX, WEIGHTS, BinanceRest, compact
 from simulator.exchanges.binance_wire import BinanceWire, wrapped
 from simulator.limits import Limits
 from simulator.sources import Source
@@ -28,8 +28,6 @@ TEXT_ID = re.compile(r"[A-Za-z0-9_-]{1,36}")
 MILLISECONDS = re.compile(r'"([ET])":(\d{13})(?=[,}])')
 UNIT = "timeUnit"
 INFO_WEIGHT = 20
-BOOK_WEIGHTS = ((100, 5), (500, 25), (1000, 50), (10**9, 250))
-"""(levels up to, weight): limits beyond 5,000 are cut to that."""
 
 
 class RequestError(Exception):
@@ -127,7 +125,7 @@ class BinanceVenue(Venue):
         streams_max=1024,
         connects_max=300,
         connects_window_seconds=300.0,
-        rest_weight_max=6000,
+        rest_weight_max=WEIGHT_MAX,
     )
 
     def __init__(self, source: Source, limits: Limits) -> None:
@@ -160,7 +158,7 @@ class BinanceVenue(Venue):
             return INFO_WEIGHT
         levels = query.get("limit", "")
         wanted = int(levels) if levels.isascii() and levels.isdecimal() and len(levels) < 9 else 0
-        return next(weight for most, weight in BOOK_WEIGHTS if wanted <= most)
+        return next(weight for most, weight in WEIGHTS if min(wanted, WEIGHTS[-1][0]) <= most)
 
 
 def _refused(status: int, message: str) -> Answer:

@@ -56,17 +56,27 @@ class Slot:
             connection.notice_silence(now_ns, self.silence_ns)
 
     def connection_of(self, record: dict, now_ns: int) -> Connection | None:
-        """The record's connection, made where it is new; None for one that had to give way to newer ones."""
+        """The record's connection, made where it is new; None for one that gave way to newer ones and has no room."""
         for connection in self.connections:
             if connection.name == record["conn"]:
                 return connection
         if record["conn"] in self.gone:
-            return None
+            if len(self.connections) >= MOST_CONNECTIONS and not self.drop_silent(now_ns):
+                return None
+            self.gone.discard(record["conn"])
         connection = Connection(record["conn"], self.exchange, self.symbols, now_ns)
         self.connections.append(connection)
         if len(self.connections) > MOST_CONNECTIONS:
             self.gone.add(self.leaving(now_ns))
         return connection
+
+    def drop_silent(self, now_ns: int) -> bool:
+        """Forget the first that has been silent for 2 s; whether there was one."""
+        silent = [one for one in self.connections if now_ns - one.last_record_ns >= LOST_NS]
+        for one in silent[:1]:
+            self.connections.remove(one)
+            self.gone.add(one.name)
+        return bool(silent)
 
     def leaving(self, now_ns: int) -> str:
         """Who makes room for the newest: silent for 2 s, else with fewest proven books, else longest unheard."""
