@@ -138,7 +138,9 @@ class SlotState:
         if connection is not None:
             for symbol, state in self.symbols.items():
                 state.trades.forget_line(connection.line)
-                self._judge(symbol, stream_us, emit)  # the one that made room may have been the one shown
+                self._judge(
+                    symbol, stream_us, emit, ended="producer_lost"
+                )  # the one shown may have made room
         return connection
 
     def _close(self, name: str, stream_us: int, emit: Emit) -> None:

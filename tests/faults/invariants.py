@@ -246,7 +246,7 @@ def _beyond(config: Config, greatest: dict[tuple[str, int], int]) -> Iterator[st
 
 def snapshot(value: bytes | None) -> dict[str, Any] | None:
     """A snapshot's fields as MessagePack has them; None for one that is damaged (case 17 puts such there)."""
-    if value is None or not value.startswith(b"COBYSNAP\x01"):
+    if value is None or not value.startswith(b"COBYSNAP\x02"):
         return None
     try:
         found = msgspec.msgpack.decode(value[SNAPSHOT_HEAD:])

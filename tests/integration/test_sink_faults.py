@@ -155,7 +155,7 @@ def test_two_sinks_share_the_partitions_and_store_everything_once(cfg, database,
     with running(TimescaleSink, cfg) as first:
         until(lambda: query(database.dsn, "SELECT count(*) FROM trade_events")[0][0] > 0, run=first)
         with running(TimescaleSink, cfg) as second:
-            until(lambda: len(first.sink._intake.dealt) == len(second.sink._intake.dealt) == 36, run=second)
+            until(lambda: len(first.sink._intake.dealt) == len(second.sink._intake.dealt) > 0, run=second)
             for number in range(COUNT, 2 * COUNT):
                 feeder.send(trade(number, symbol=symbols[number % 20]), f"{number}:0")
             feeder.flush()

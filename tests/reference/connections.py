@@ -61,7 +61,8 @@ class Slot:
             if connection.name == record["conn"]:
                 return connection
         if record["conn"] in self.gone:
-            if len(self.connections) >= MOST_CONNECTIONS and not self.drop_silent(now_ns):
+            is_new = record["seq"] == 1
+            if not is_new and len(self.connections) >= MOST_CONNECTIONS and not self.drop_silent(now_ns):
                 return None
             self.gone.discard(record["conn"])
         connection = Connection(record["conn"], self.exchange, self.symbols, now_ns)

@@ -19,6 +19,7 @@ from producers.check import examine
 from producers.rules import FAILED, NOT_APPLICABLE, OK
 from producers.watch import Watch
 from simulator.exchanges import EXCHANGES
+from simulator.mishaps import Mishap
 from simulator.server import Server
 from tests.simulator_client import serving
 
@@ -76,7 +77,9 @@ async def test_all_rules_hold_on_every_exchange_of_the_simulator(name):
 async def test_a_lost_update_is_a_gap_that_the_check_ends_by_a_new_snapshot():
     found = await states(
         "binance",
-        act=lambda server: server.instances["binance"].runner.drop_depth(1, "BTCUSDT"),
+        act=lambda server: server.instances["binance"].faults.deal(
+            Mishap(0, "drop_frames", "BTCUSDT", "depth")
+        ),
         enough=lambda watch: watch.gaps and all_seen(watch),
     )
     assert [rule for rule, finding in found.items() if finding.state == FAILED] == ["continuity"]

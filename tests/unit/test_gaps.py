@@ -59,13 +59,20 @@ def test_the_reason_is_that_of_the_book_shown_and_not_of_a_newer_connection_that
 
 
 def test_a_connection_that_has_to_make_room_for_newer_ones_leaves_a_gap_at_once():
-    """c1's book was the only proven one; c4 pushes it out, and proves a book before the next tick."""
+    """c1's book was the only proven one, and its producer is silent; c4 pushes it out, and proves a book at once."""
     log = started("c1")
-    for place, conn in enumerate(("c2", "c3", "c4")):
+    for place, conn in enumerate(("c2", "c3")):
         log.event(at(0.2 + place / 50), "connected", conn)
-    log.body(0.3, 50, conn="c4")
-    found = run(log)
-    assert told(found) == [("never_connected", "c1", 0.1, None), ("never_connected", "c1", 0.1, 0.3)]
+    for second in (0.5, 1.0, 1.5, 2.0):
+        log.mark(at(second))
+    for conn in ("c2", "c3"):
+        log.event(at(2.01), "alive", conn)
+    log.event(at(2.2), "connected", "c4")
+    log.body(2.3, 50, conn="c4")
+    (opened, closed) = told(run(log))
+    assert opened[1:] == ("c1", 0.1, None)
+    assert closed[1:] == ("c1", 0.1, 2.3)
+    assert opened[0] == closed[0]
 
 
 def test_a_name_used_anew_ends_the_gap_that_its_first_use_left():

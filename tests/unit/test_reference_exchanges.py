@@ -252,12 +252,19 @@ def test_a_silence_may_be_noticed_and_ended_by_one_record():
     assert gaps(log) == [("producer_lost", "a", 2.3, 2.3, None), ("producer_lost", "a", 2.3, 2.3, 2.3)]
 
 
-def test_a_proven_connection_that_gives_way_to_three_newer_ones_leaves_their_reason():
+def test_a_proven_connection_gives_way_to_newer_ones_only_when_it_is_silent():
     log = logs()[2]
-    for conn in "bcd":
+    for conn in "bcde":
         log.conn = conn
         log.event(0.3, "connected")
-    assert gaps(log) == [("never_connected", "a", 0.3, 0.3, None)]
+    assert gaps(log) == [], "of b, c and d one goes, which have proven nothing"
+    log.marks(0.5, 1.0, 1.5, 2.0)
+    log.conn = "e"
+    log.event(2.1, "alive")
+    log.conn = "f"
+    log.event(2.2, "connected")
+    (gap,) = gaps(log)
+    assert gap[:2] == ("producer_lost", "a")
 
 
 def test_ticks_left_out_are_a_hole_at_once_closed():

@@ -15,6 +15,7 @@ from tests.reference.by_hand import Log, settings
 from tests.reference.by_hand_pushed import KrakenLog
 from tests.reference.run import compute
 
+TICK_US = 500_000
 PLACE = ("symbol", "exchange", "timestamp", "reason", "until_time", "conn")
 
 
@@ -123,16 +124,26 @@ def made(records, exchange="binance"):
     return found
 
 
+def noticed(row):
+    """A silence is noticed by the pipeline at ticks, by the independent computation at each record: the next tick."""
+    if row["reason"] != "producer_lost" or row.get("until_time") is not None:
+        return row
+    return row | {"timestamp": -(-row["timestamp"] // TICK_US) * TICK_US}
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_books_trades_gaps_and_intervals_are_those_of_the_independent_computation(seed):
     records = Losses(seed).log.records()
     expected, actual = compute(records, settings()), made(records)
     for name in ("trade", "book"):
         assert compare.compare_topic(name, expected[name], actual.get(name, [])) == [], name
-    holes = [Counter(tuple(row[key] for key in PLACE) for row in side["gap"]) for side in (expected, actual)]
+    holes = [
+        Counter(tuple(noticed(row)[key] for key in PLACE) for row in side["gap"])
+        for side in (expected, actual)
+    ]
     assert holes[0] == holes[1]
     ended = [row for row in actual["continuity"] if row["reason"] is not None]
-    assert compare.compare_topic("continuity", expected["continuity"], ended) == []
+    assert compare.compare_topic("continuity", [*map(noticed, expected["continuity"])], ended) == []
     assert len(ended) > 3
 
 
