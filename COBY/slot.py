@@ -58,9 +58,8 @@ class SlotState:
         self._depth = depth
         self._resyncs = Resyncs(exchange.name, slot.name)
         # Without self in the closure: a state that is given up goes at once, not when cycles are looked for.
-        self._listed = listed = {
-            one: symbol for one, symbol in slot.symbols.items() if not one.startswith("!")
-        }
+        listed = {name: one for name, one in slot.symbols.items() if not name.startswith("!")}
+        self._listed = listed
         self._connections = Connections(lambda: ConnectionProcessor(exchange, listed, bucket_size))
         self.symbols = Symbols(slot.symbols.values(), exchange.name, grid_us)
 
@@ -135,12 +134,11 @@ class SlotState:
     # --- records ---------------------------------------------------------------------------------------------------
 
     def _begin(self, frame: Frame, stream_us: int, emit: Emit) -> Connection | None:
-        """Whose it is. Another may have made room, silent, and may have been the one shown."""
         connection = self._connections.begin(frame.conn, frame.seq, stream_us)
         if connection is not None:
             for symbol, state in self.symbols.items():
                 state.trades.forget_line(connection.line)
-                self._judge(symbol, stream_us, emit, ended="producer_lost")
+                self._judge(symbol, stream_us, emit, ended="producer_lost")  # who made room was silent
         return connection
 
     def _close(self, name: str, stream_us: int, emit: Emit) -> None:
