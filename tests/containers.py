@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 
 from deploy.local import ports
-from tests.servers import KafkaServer, RedisServer, Servers, TimescaleServer
+from tests.servers import KEEPING, KafkaServer, RedisServer, Servers, TimescaleServer
 
 KAFKA_IMAGE = "apache/kafka:4.1.1"
 TIMESCALE_IMAGE = "timescale/timescaledb:2.19.3-pg17"
@@ -72,7 +72,9 @@ def _kafka_env(port: int) -> dict[str, str]:
         "listeners": f"PLAINTEXT://:{port},CONTROLLER://localhost:29093",
         "advertised.listeners": f"PLAINTEXT://localhost:{port}",
     }
-    named = {name.replace(".", "_").upper(): str(value) for name, value in (PROPERTIES | own).items()}
+    named = {
+        name.replace(".", "_").upper(): str(value) for name, value in (PROPERTIES | KEEPING | own).items()
+    }
     return {f"KAFKA_{name}": value for name, value in named.items()}
 
 

@@ -24,6 +24,10 @@ from deploy.local import fetch, ports
 T = TypeVar("T")
 
 
+KEEPING = {"log.initial.task.delay.ms": 0, "log.retention.check.interval.ms": 2**40}
+"""Tests write records of years ago, which must not go when the broker next looks for what is too old."""
+
+
 @dataclass(frozen=True)
 class KafkaServer:
     """A broker without topics of ours."""
@@ -144,7 +148,10 @@ class LocalServers(Servers):
     def kafka(self) -> Iterator[KafkaServer]:
         from deploy.local.kafka import Kafka
 
-        with self._run(Kafka(self.folder, ports.free_port())) as server:
+        class Keeping(Kafka):
+            properties = KEEPING
+
+        with self._run(Keeping(self.folder, ports.free_port())) as server:
             yield KafkaServer(server.bootstrap_servers, server)
 
     @contextlib.contextmanager

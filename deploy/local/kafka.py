@@ -65,6 +65,8 @@ class Kafka(Server):
     setting = "KAFKA_BOOTSTRAP_SERVERS"
     node = 1
     java: tuple[str, ...] = ("-Xms256m", "-Xmx768m")
+    properties: Mapping[str, object] = {}
+    """Further ones, or others."""
 
     @property
     def bootstrap_servers(self) -> str:
@@ -87,7 +89,7 @@ class Kafka(Server):
             "advertised.listeners": f"PLAINTEXT://{self.host}:{self.port}",
             "log.dirs": logs,
         }
-        lines = [f"{name}={value}\n" for name, value in {**properties, **own}.items()]
+        lines = [f"{name}={value}\n" for name, value in {**properties, **self.properties, **own}.items()]
         (self.data / "server.properties").write_text("".join(lines))
         (self.data / "log4j2.properties").write_text(LOGGING)
         if not (logs / "meta.properties").exists():
