@@ -7,34 +7,33 @@ fetched when the stream has brought an update of that book, or has stayed quiet 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from COBY.channels import Heard
+from COBY.renewals import Deadlines
+
 QUIET_SECONDS = 1.0
 
 
 class FirstUpdates:
-    """The books that are confirmed and of which nothing has come yet; times are seconds of the caller's clock."""
+    """Symbols whose books are confirmed and of which nothing has come yet; times are seconds of the caller's clock."""
 
-    def __init__(self) -> None:
-        """None."""
-        self._due: dict[str, float] = {}
+    def __init__(self, heard: Heard) -> None:
+        """None. ``heard``: the session's."""
+        self._heard = heard
+        self._due = Deadlines()
 
-    def __bool__(self) -> bool:
-        return bool(self._due)
+    def await_of(self, symbols: Iterable[str], now: float) -> None:
+        """The streams of their books were confirmed."""
+        self._due |= dict.fromkeys(symbols, now + QUIET_SECONDS)
 
-    def await_of(self, name: str, now: float) -> None:
-        """The stream of a book was confirmed."""
-        self._due[name] = now + QUIET_SECONDS
-
-    def awaited(self) -> tuple[str, ...]:
-        """Those without an update."""
-        return tuple(self._due)
-
-    def came(self, name: str) -> bool:
-        """An update of a book has come: whether it is the first."""
-        return self._due.pop(name, None) is not None
+    def took(self, frame: bytes) -> list[str]:
+        """The symbol whose first update a frame is; of all others none."""
+        heard = self._heard(frame) if self._due else None
+        if heard is None or heard[1] != "book" or self._due.pop(heard[0], None) is None:
+            return []
+        return [heard[0]]
 
     def overdue(self, now: float) -> list[str]:
         """Those that stay quiet; each is told once."""
-        late = [name for name, due in self._due.items() if now >= due]
-        for name in late:
-            del self._due[name]
-        return late
+        return self._due.overdue(now)

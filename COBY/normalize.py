@@ -18,9 +18,10 @@ from COBY.exchanges import load
 from COBY.records import NAMES as TOPIC_OF
 from COBY.records import BookTick, Gap, Record, Resync, TradeEvent
 from COBY.slot import SlotState
-from COBY.slot_state import DeadLetter, Frame, SavedSlot
+from COBY.slot_state import Frame, SavedSlot
 from COBY.slots import slots_of
 from COBY.stage import InRecord, Output, dead_letter, position_headers
+from COBY.symbol_states import DeadLetter
 from COBY.topics import RAW_PARTITIONS, partition_of
 from COBY.trades import SECOND_US
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from COBY.exchanges.base import Command, Send
+from COBY.limits import Rate, Window
 
 
 class Paced:
@@ -17,10 +18,8 @@ class Paced:
         """``most`` messages, at least 1, in ``window_seconds``."""
         if most < 1:
             raise ValueError(f"{most} messages in {window_seconds:g} s would never be sent")
-        self._most = most
-        self._window_seconds = window_seconds
+        self._window = Window(Rate(most, window_seconds))
         self._waiting: deque[Send] = deque()
-        self._sent: deque[float] = deque()
 
     def add(self, *texts: str, socket: int | None = None) -> None:
         """Queue messages for a socket: see `Send`. Name it where there are several: what waits answers no frame."""
@@ -28,9 +27,8 @@ class Paced:
 
     def due(self, now: float) -> list[Command]:
         """What may be sent now. To be asked at the end of each of the session's methods, at least by its timer."""
-        sent = self._sent
-        while sent and now - sent[0] >= self._window_seconds:
-            sent.popleft()
-        count = min(len(self._waiting), self._most - len(sent))
-        sent.extend(now for _ in range(count))
-        return [self._waiting.popleft() for _ in range(count)]
+        commands: list[Command] = []
+        while self._waiting and not self._window.wait_seconds(now):
+            self._window.went(now)
+            commands.append(self._waiting.popleft())
+        return commands

@@ -9,12 +9,23 @@ ANSWER_SECONDS = 5.0
 """An unsubscription without an answer for so long counts as done."""
 
 
+class Deadlines(dict[str, float]):
+    """Name -> when it is overdue; times are seconds of the caller's monotonic clock."""
+
+    def overdue(self, now: float) -> list[str]:
+        """Those that are, each told once: they are forgotten."""
+        late = [name for name, due in self.items() if now >= due]
+        for name in late:
+            del self[name]
+        return late
+
+
 class Renewals:
     """Which books are being subscribed anew; times are seconds of the caller's monotonic clock."""
 
     def __init__(self) -> None:
         """None under way."""
-        self._due: dict[str, float] = {}
+        self._due = Deadlines()
         self._subscribed: dict[str, float] = {}
 
     def subscribed(self, names: Iterable[str], now: float) -> None:
@@ -37,10 +48,7 @@ class Renewals:
 
     def overdue(self, now: float) -> list[str]:
         """Those to subscribe without an answer."""
-        late = [name for name, due in self._due.items() if now >= due]
-        for name in late:
-            del self._due[name]
-        return late
+        return self._due.overdue(now)
 
 
 REPEAT_SECONDS = 15.0

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from COBY.exchanges.base import AnyEvent, Rejected
 from COBY.records import Resync
-from COBY.slot_state import RESYNC_EVENT_US, Connection, Emit
-from COBY.symbol_states import SymbolState
+from COBY.slot_state import RESYNC_EVENT_US, Connection
+from COBY.symbol_states import Emit, SymbolState
 from COBY.trades import SECOND_US
 
 REPEAT_US = 5 * SECOND_US

@@ -28,12 +28,10 @@ from COBY.slot_state import (
     RESYNC_EVENT_US,
     Connection,
     ConnectionEvent,
-    DeadLetter,
-    Emit,
     Frame,
     SavedSlot,
 )
-from COBY.symbol_states import Symbols
+from COBY.symbol_states import DeadLetter, Emit, Symbols
 from COBY.ticks import blind_tick, book_tick
 from COBY.trades import SECOND_US
 
@@ -134,11 +132,13 @@ class SlotState:
     # --- records ---------------------------------------------------------------------------------------------------
 
     def _begin(self, frame: Frame, stream_us: int, emit: Emit) -> Connection | None:
+        silent = [one.name for one in self._connections if one.lost(stream_us)]
         connection = self._connections.begin(frame.conn, frame.seq, stream_us)
         if connection is not None:
             for symbol, state in self.symbols.items():
                 state.trades.forget_line(connection.line)
-                self._judge(symbol, stream_us, emit, ended="producer_lost")  # who made room was silent
+                was_silent = state.interval is not None and state.interval.conn in silent
+                self._judge(symbol, stream_us, emit, ended="producer_lost" if was_silent else None)
         return connection
 
     def _close(self, name: str, stream_us: int, emit: Emit) -> None:

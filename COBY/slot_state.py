@@ -5,8 +5,6 @@ from __future__ import annotations
 import msgspec
 
 from COBY.processing import ConnectionProcessor, ConnectionState
-from COBY.symbol_states import DeadLetter as DeadLetter
-from COBY.symbol_states import Emit as Emit
 from COBY.symbol_states import SavedSymbol
 from COBY.trades import SECOND_US
 

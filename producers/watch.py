@@ -9,7 +9,8 @@ from typing import cast
 from COBY.exchanges.base import AnyEvent, Decoder, Delta, Exchange, Slot, Snapshot, Trade
 from COBY.records import UNITS, Gap, Record, Resync, TradeEvent
 from COBY.slot import SlotState
-from COBY.slot_state import DeadLetter, Frame
+from COBY.slot_state import Frame
+from COBY.symbol_states import DeadLetter
 from COBY.text import PRICES
 from COBY.utils.timing import WallClock
 from producers.publisher import Holed

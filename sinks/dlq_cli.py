@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from COBY.config import Config, load_config
+from COBY.runtime.columns import aligned
 from COBY.utils.intervals import format_us, parse_time
 from sinks.dlq import DeadLetter, Wanted, read_letters, read_one, tally
 from sinks.dlq_retry import REFUSED, retry
@@ -71,7 +72,7 @@ def list_letters(wanted: Wanted, each: bool, as_json: bool) -> None:
         for row in rows:
             click.echo(json.dumps(dict(zip(map(str.lower, head), row, strict=True))))
         return
-    for line in _table(head, rows):
+    for line in aligned([head, *rows]):
         click.echo(line)
 
 
@@ -158,13 +159,6 @@ def _counts(letters: Iterator[DeadLetter]) -> Rows:
 def _line(letter: DeadLetter) -> tuple[str, ...]:
     size = str(len(letter.value or b""))
     return letter.number, _time(letter.timestamp_ms), letter.stage, letter.code, size, letter.origin
-
-
-def _table(head: tuple[str, ...], rows: Rows) -> Iterator[str]:
-    cells = [head, *rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
-    for row in cells:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def _whole(letter: DeadLetter) -> Iterator[str]:

@@ -11,6 +11,7 @@ import click
 import psycopg
 
 from COBY.config import load_config
+from COBY.runtime.columns import aligned
 from COBY.runtime.database import Connection, connect, is_passing, refused, unreachable
 from COBY.utils.exceptions import ValidationError
 from COBY.utils.intervals import parse_time
@@ -130,6 +131,4 @@ def table(rows: list[dict[str, Any]], columns: list[str]) -> Iterator[str]:
     """The rows as lines of aligned columns under a header; nothing is a dash."""
     cells = [[column.upper() for column in columns]]
     cells += [["-" if row[column] is None else str(row[column]) for column in columns] for row in rows]
-    widths = [max(len(row[place]) for row in cells) for place in range(len(columns))]
-    for row in cells:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield from aligned(cells)

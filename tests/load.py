@@ -31,10 +31,10 @@ from COBY.utils.intervals import parse_time
 from deploy.local import fetch
 from deploy.local.demo import Demo, start, summary
 from deploy.local.stack import ROOT
+from tests.faults.pipeline import MIB
 from tests.faults.soak import FLAT, Memory, thirds
 
 FOLDER = ROOT / ".local" / "load"
-MIB = 1024 * 1024
 WARM_SECONDS = 30.0
 """Not counted: books come up, programs load what they need."""
 LAG_SECONDS = 1.0

@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,6 +42,7 @@ from producers.control import Control
 from producers.publisher import Publisher
 from producers.rest import Rest
 from producers.supervisor import Supervisor
+from tests.waiting import until
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 QUICK = BackoffLimits(
@@ -327,11 +328,3 @@ def _bounds(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:
 
 def without_alive(records: Iterable[Raw]) -> list[Raw]:
     return [record for record in records if record.event["event"] != "alive"]
-
-
-async def until(holds: Callable[[], object], seconds: float = 60.0) -> None:
-    """Wait for it; fails after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        await asyncio.sleep(0.01)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 from typing import Any
@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from simulator.options import Options
 from simulator.runner import Pace
 from simulator.server import Server
+from tests.waiting import until
 
 SEEDED = ["btcusdt@depth@100ms", "btcusdt@trade", "ethusdt@depth@100ms", "ethusdt@trade"]
 
@@ -107,14 +108,6 @@ class Rebuilt:
 
 def shown(book: dict[str, Any]) -> Rebuilt:
     return Rebuilt({"lastUpdateId": book["sequence"], "bids": book["bids"], "asks": book["asks"]})
-
-
-async def until(holds: Callable[[], object], seconds: float = 60) -> None:
-    """Wait for it; fails after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        await asyncio.sleep(0.02)
 
 
 @asynccontextmanager

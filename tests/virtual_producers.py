@@ -324,16 +324,6 @@ async def producing(houses: list[House], symbols: tuple[str, ...], **how: Any) -
             stop.set()
 
 
-async def until(holds: Callable[[], object], seconds: float) -> float:
-    """Wait for it, at most so many virtual seconds; the time when it held first, to the hundredth."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
-    while not holds():
-        assert loop.time() < end, "waited in vain"
-        await asyncio.sleep(0.01)
-    return loop.time()
-
-
 def asked(url: str) -> tuple[str, dict[str, str]]:
     """Path and query of a url."""
     parts = urlsplit(url)

@@ -227,7 +227,7 @@ class BinanceSession:
         self._endpoints = endpoints
         self._names = {symbol: name for name, symbol in symbols.items()}
         self.heard = by_head(HEARD, {"depth": "book", "trade": "trade"}, symbols)
-        self._firsts = FirstUpdates()
+        self._firsts = FirstUpdates(self.heard)
 
     def connect(self, answer: bytes | None = None) -> Connect:
         return Connect(f"{self._endpoints.ws_url}/stream")
@@ -238,9 +238,8 @@ class BinanceSession:
 
     def received(self, frame: bytes, now: float) -> list[Command]:
         """See `Session.received`. Data frames begin with their stream's name; all else is short."""
-        if self._firsts and (stream := _STREAM.match(frame)) is not None:
-            name = stream[1].decode().upper()
-            return [self._fetch(self._symbols[name])] if self._firsts.came(name) else []
+        if first := self._firsts.took(frame):
+            return [self._fetch(symbol) for symbol in first]
         if len(frame) > 4096 or (frame.startswith(b'{"stream":"') and b'"serverShutdown"' not in frame[:80]):
             return []
         try:
@@ -256,14 +255,13 @@ class BinanceSession:
         if error := message.get("error") or ("code" in message and message):
             return [Refused(None, json.dumps(error))]
         if message.get("id") == 1 and "result" in message:
-            for name in self._symbols:
-                self._firsts.await_of(name, now)
+            self._firsts.await_of(self._symbols.values(), now)
             return [Acknowledged(tuple(self._symbols.values()), ("book", "trade"))]
         return []
 
     def timer(self, now: float) -> list[Command]:
         # No ping: the server does that, and the socket's library answers.
-        return [self._fetch(self._symbols[name]) for name in self._firsts.overdue(now)]
+        return [self._fetch(symbol) for symbol in self._firsts.overdue(now)]
 
     def resync(self, symbol: str, reason: str, now: float, age_seconds: float = 0.0) -> list[Command]:
         # The connection is kept. REST lags the stream: one that was too old is asked for again a little later.

@@ -49,8 +49,8 @@ BOOKS, TRADES = "spot.obu", "spot.trades"
 CHANNELS = {BOOKS: "book", TRADES: "trade"}
 ANSWERS = ("subscribe", "unsubscribe")
 PING_SECONDS = 15.0
-HEARD = rb'"channel":"spot\.(?P<channel>obu|trades)".*?"(?:s|currency_pair)":"(?:ob\.)?(?P<name>[^".]+)'
 """The exchange wants one every 10 to 20 s."""
+HEARD = rb'"channel":"spot\.(?P<channel>obu|trades)".*?"(?:s|currency_pair)":"(?:ob\.)?(?P<name>[^".]+)'
 ANSWER_BYTES = 2048
 SUBSCRIBED = "alert sub"
 NOT_LISTED = ("unknown currency pair", "invalid currency pair")

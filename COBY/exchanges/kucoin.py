@@ -302,7 +302,7 @@ class KucoinSession:
         self._pinged = self._began = 0.0
         self._awaited = Awaited()
         self.heard = by_head(HEARD, {"level2": "book", "match": "trade"}, symbols)
-        self._firsts = FirstUpdates()
+        self._firsts = FirstUpdates(self.heard)
 
     def connect(self, answer: bytes | None = None) -> Connect | Ask:
         """See `Session.connect`: a token of its own for each connection."""
@@ -330,15 +330,14 @@ class KucoinSession:
     def received(self, frame: bytes, now: float) -> list[Command]:
         """See `Session.received`. Data frames are ``message``; all else is short."""
         if b'"message"' in frame or len(frame) > 4096:
-            first = [name for name in self._firsts.awaited() if f'"/market/level2:{name}"'.encode() in frame]
-            return [self._fetch(self._symbols[name]) for name in first if self._firsts.came(name)]
+            return [self._fetch(symbol) for symbol in self._firsts.took(frame)]
         try:
             return self._reply(_other.decode(frame), now)
         except UNREADABLE:
             return []
 
     def timer(self, now: float) -> list[Command]:
-        commands: list[Command] = [self._fetch(self._symbols[name]) for name in self._firsts.overdue(now)]
+        commands: list[Command] = [self._fetch(symbol) for symbol in self._firsts.overdue(now)]
         commands += [self._subscribe(topic, name, now) for topic, name in self._awaited.overdue(now)]
         if now - self._began >= LIFETIME_SECONDS:
             commands.append(Farewell("the connection's 24 hours end"))
@@ -369,7 +368,7 @@ class KucoinSession:
         self._awaited.answered(topic, name)
         symbol, channel = self._symbols[name], TOPICS[topic]
         if channel == "book":
-            self._firsts.await_of(name, now)
+            self._firsts.await_of([symbol], now)
         return [Acknowledged((symbol,), (channel,))]
 
     def _refusal(self, message: Other, asked: tuple[str, str] | None) -> list[Command]:

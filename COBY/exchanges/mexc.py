@@ -244,7 +244,7 @@ class MexcSession:
         self._began = self._pinged = 0.0
         self._awaited = Awaited()
         self.heard = by_head(HEARD, {"depth": "book", "deals": "trade"}, symbols)
-        self._firsts = FirstUpdates()
+        self._firsts = FirstUpdates(self.heard)
 
     def connect(self, answer: bytes | None = None) -> Connect:
         return Connect(f"{self._endpoints.ws_url}/ws")
@@ -256,10 +256,7 @@ class MexcSession:
     def received(self, frame: bytes, now: float) -> list[Command]:
         """See `Session.received`. Answers are JSON text, and short."""
         if frame[:1] != b"{" or len(frame) > 4096:
-            first = [
-                name for name in self._firsts.awaited() if f"{DEPTH}100ms@{name}".encode() in frame[:120]
-            ]
-            return [self._fetch(self._symbols[name]) for name in first if self._firsts.came(name)]
+            return [self._fetch(symbol) for symbol in self._firsts.took(frame)]
         try:
             message = _other.decode(frame)
         except UNREADABLE:
@@ -274,7 +271,7 @@ class MexcSession:
         return self._answer(message, *asked, now)
 
     def timer(self, now: float) -> list[Command]:
-        commands: list[Command] = [self._fetch(self._symbols[name]) for name in self._firsts.overdue(now)]
+        commands: list[Command] = [self._fetch(symbol) for symbol in self._firsts.overdue(now)]
         commands += [self._subscribe(topic, name, now) for topic, name in self._awaited.overdue(now)]
         if now - self._began >= LIFETIME_SECONDS:
             commands.append(Farewell("the connection's 24 hours end"))
@@ -303,7 +300,7 @@ class MexcSession:
         if message.code == 0 and said.strip() == f"{topic}@{name}":
             self._awaited.answered(topic, name)
             if TOPICS[topic] == "book":
-                self._firsts.await_of(name, now)
+                self._firsts.await_of([symbol], now)
             return [Acknowledged((symbol,), (TOPICS[topic],))]
         # It is asked for again when it is overdue. The text does not say whether there is such a symbol: REST does.
         refused = Refused(symbol, f"{message.code}: {said}")

@@ -50,8 +50,8 @@ DEPTH = 400
 CHECKSUM_LEVELS = 25
 CHANNELS = {"books": "book", "trades": "trade"}
 QUIET_SECONDS = 20.0
-HEARD = rb'^\{"arg":\{"channel":"(?P<channel>books|trades)","instId":"(?P<name>[^"]+)"'
 """Without any frame for 30 s the exchange closes; the text ``ping`` keeps the connection."""
+HEARD = rb'^\{"arg":\{"channel":"(?P<channel>books|trades)","instId":"(?P<name>[^"]+)"'
 HOUR_SECONDS = 3600.0
 OPERATIONS_PER_HOUR = 440
 """480 subscriptions and unsubscriptions an hour are allowed on a connection; before that, another one is made."""

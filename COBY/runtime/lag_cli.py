@@ -19,6 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its __init_
 )
 
 from COBY.config import load_config
+from COBY.runtime.columns import aligned
 from COBY.runtime.kafka import ANSWER_SECONDS, admin, broker_error, require_broker
 from COBY.utils.exceptions import BrokerError
 
@@ -130,11 +131,7 @@ def table(rows: list[Lag]) -> Iterator[str]:
     """The rows as lines of aligned columns under a header, the last line the sum of the lags."""
     cells: list[tuple[str, ...]] = [("GROUP", "TOPIC", "PARTITION", "COMMITTED", "END", "LAG")]
     cells += [tuple("-" if value is None else str(value) for value in row) for row in rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(6)]
-    for row in cells:
-        texts = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
-        numbers = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
-        yield "  ".join(texts + numbers)
+    yield from aligned(cells, left=2)
     yield f"total lag {sum(row.lag for row in rows)}"
 
 

@@ -11,8 +11,9 @@ from confluent_kafka import Producer as KafkaProducer
 
 from COBY.config import Config
 from producers.clock import tick_tock
-from tests.producer_world import Raw, configured, read_topic, until
+from tests.producer_world import Raw, configured, read_topic
 from tests.servers import KafkaServer
+from tests.waiting import until
 
 GRID_NS = 100_000_000
 

@@ -19,11 +19,11 @@ from producers.connector import SlotConnector
 from producers.rest import Rest
 from producers.supervisor import Supervisor
 from simulator.exchanges import EXCHANGES
-from tests.producer_world import until
 from tests.simulator_client import serving
 from tests.unit.test_address_limits import BOOKS_BY_REST, CONNECTS, SOCKETS
 from tests.unit.test_address_limits import SYMBOLS as FORTY
 from tests.virtual_producers import Kept
+from tests.waiting import until
 
 PATIENCE_SECONDS = 600.0
 

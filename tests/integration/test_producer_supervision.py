@@ -17,10 +17,10 @@ from tests.producer_world import (
     read_topic,
     supervised,
     tiny_server,
-    until,
     without_alive,
 )
 from tests.servers import KafkaServer
+from tests.waiting import until
 
 
 def raw_topic(kafka: KafkaServer, prefix: str) -> list[Raw]:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from simulator.runner import Pace
-from tests.simulator_client import SEEDED, Reader, Rebuilt, serving, shown, until
+from tests.simulator_client import SEEDED, Reader, Rebuilt, serving, shown
+from tests.waiting import until
 
 RECORDING = Path("binance") / "hftbacktest_btcusdt_651s.jsonl.gz"
 RECORDED = ["btcusdt@depth@100ms", "btcusdt@trade", "btcusdt@bookTicker"]

@@ -7,7 +7,7 @@ from collections import Counter
 import msgspec
 
 from COBY.records import UNITS, BookTick, Gap
-from COBY.slot_state import DeadLetter
+from COBY.symbol_states import DeadLetter
 from simulator.exchanges import EXCHANGES
 from simulator.exchanges.okx_wire import OkxWire
 from simulator.mishaps import Mishap, bad_day, kinds_of

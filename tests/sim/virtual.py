@@ -19,7 +19,8 @@ from COBY.exchanges import load
 from COBY.exchanges.base import Ask, Endpoints, Slot
 from COBY.records import UNITS, Gap, Record, Resync, TradeEvent
 from COBY.slot import SlotState
-from COBY.slot_state import DeadLetter, Frame
+from COBY.slot_state import Frame
+from COBY.symbol_states import DeadLetter
 from simulator.exchanges import EXCHANGES
 from simulator.mischief import Message, Mischief, Pipe, Sent
 from simulator.mishaps import Mishap

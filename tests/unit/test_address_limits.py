@@ -11,7 +11,8 @@ import pytest
 from COBY.limits import Rate, Window
 from producers.allowance import Allowance
 from simulator.exchanges import EXCHANGES
-from tests.virtual_producers import House, producing, run, until
+from tests.virtual_producers import House, producing, run
+from tests.waiting import until
 
 SYMBOLS = tuple(f"{letter}{other}AUSDT" for letter in "BCDFG" for other in "KLMNPRST")
 WANTED = {(symbol, channel) for symbol in SYMBOLS for channel in ("book", "trade")}

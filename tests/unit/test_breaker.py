@@ -5,7 +5,8 @@ import asyncio
 from itertools import groupby
 
 from producers.backoff import DEFAULTS, Limits
-from tests.virtual_producers import START_NS, House, producing, run, until
+from tests.virtual_producers import START_NS, House, producing, run
+from tests.waiting import until
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 LIVED_SECONDS, CALM_SECONDS, REFUSES_SECONDS = 100.0, 80.0, 120.0

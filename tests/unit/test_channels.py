@@ -12,7 +12,8 @@ from COBY.exchanges.base import Delta, Snapshot, Trade
 from COBY.inflation import inflated
 from simulator.exchanges import EXCHANGES
 from simulator.sources import seeded
-from tests.virtual_producers import House, producing, run, until
+from tests.virtual_producers import House, producing, run
+from tests.waiting import until
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 QUIET_TRADE_SECONDS = 40.0  # here; what it is for real: tests/unit/test_silence.py

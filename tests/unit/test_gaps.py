@@ -5,7 +5,7 @@ import pytest
 from COBY.codec import decode
 from COBY.config import load_config
 from COBY.records import Continuity, Gap
-from tests.normalize_log import Log, at, of, run, started, task, us
+from tests.normalize_log import CONFIG, Log, at, of, run, started, task, us
 from tests.raw import depth
 
 
@@ -73,6 +73,16 @@ def test_a_connection_that_has_to_make_room_for_newer_ones_leaves_a_gap_at_once(
     assert opened[1:] == ("c1", 0.1, None)
     assert closed[1:] == ("c1", 0.1, 2.3)
     assert opened[0] == closed[0]
+
+
+def test_one_that_makes_room_though_it_is_not_silent_leaves_the_reason_of_the_newest():
+    """Each of three proves one book of two; c1, not heard for longest, goes, and its BTCUSDT with it."""
+    log = started("c1")
+    for place, conn in enumerate(("c2", "c3")):
+        log.event(at(0.2 + place / 50), "connected", conn)
+        log.body(0.3 + place / 50, 20, conn=conn, symbol="ETHUSDT")
+    log.event(at(0.4), "connected", "c4")
+    assert told(run(log, CONFIG)) == [("never_connected", "c1", 0.1, None)]
 
 
 def test_a_name_used_anew_ends_the_gap_that_its_first_use_left():

@@ -7,7 +7,7 @@ import pytest
 
 from COBY.exchanges.base import Checksum
 from COBY.records import Gap
-from COBY.slot_state import DeadLetter
+from COBY.symbol_states import DeadLetter
 from producers.rules import AFTER, FAILED, NOT_APPLICABLE, OK, Finding, Seen, findings
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")

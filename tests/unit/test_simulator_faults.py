@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.simulator_client import SEEDED, serving, until
+from tests.simulator_client import SEEDED, serving
+from tests.waiting import until
 
 
 async def test_it_pauses_resumes_and_stops_while_connections_stay() -> None:

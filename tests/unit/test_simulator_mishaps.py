@@ -9,8 +9,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from simulator.mishaps import kinds_of
-from tests.producer_world import until
 from tests.simulator_client import SEEDED, serving
+from tests.waiting import until
 
 LEVEL2 = {"type": "subscribe", "product_ids": ["BTC-USDT"], "channel": "level2"}
 

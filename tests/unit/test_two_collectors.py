@@ -17,8 +17,10 @@ from COBY.exchanges import load
 from COBY.exchanges.base import slots
 from COBY.records import UNITS, BookTick, Resync, TradeEvent
 from COBY.slot import SlotState
-from COBY.slot_state import DeadLetter, Frame
-from tests.virtual_producers import START_NS, House, Logged, Producer, run, until
+from COBY.slot_state import Frame
+from COBY.symbol_states import DeadLetter
+from tests.virtual_producers import START_NS, House, Logged, Producer, run
+from tests.waiting import until
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 GRID_US = 500_000
