@@ -60,14 +60,26 @@ class Latencies:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._began = time.monotonic()
         self._seconds: dict[str, list[float]] = defaultdict(list)
+        self._worst: dict[int, dict[str, float]] = defaultdict(dict)
         self.blind: list[str] = []
         """Books that a tick called blind."""
 
     def add(self, hop: str, seconds: float) -> None:
         """One observation."""
+        second = int(time.monotonic() - self._began)
         with self._lock:
             self._seconds[hop].append(seconds)
+            worst = self._worst[second]
+            worst[hop] = max(seconds, worst.get(hop, 0.0))
+
+    def seconds_csv(self) -> str:
+        """The largest of each second and hop, milliseconds: shows what comes back at intervals."""
+        lines = [",".join(["second", *HOPS])]
+        for second, worst in sorted(self._worst.items()):
+            lines.append(",".join([str(second), *(f"{1e3 * worst.get(hop, 0.0):.0f}" for hop in HOPS)]))
+        return "\n".join(lines) + "\n"
 
     def table(self) -> Iterator[tuple[str, int, float, float, float]]:
         """(hop, observations, median, 99th percentile, largest), seconds, in the order of the hops."""
@@ -229,6 +241,7 @@ def measure(demo: Demo, seconds: float, memory: Path) -> tuple[Latencies, list[s
         _wait(demo, seconds)
         passed, after = time.monotonic() - began, cpu_seconds(demo)
     sampler.end()
+    memory.with_name("latencies.csv").write_text(latencies.seconds_csv())
     shares = {name: (spent - before.get(name, 0.0)) / passed for name, spent in after.items()}
     click.echo("cores: " + ", ".join(f"{name} {share:.2f}" for name, share in sorted(shares.items())))
     click.echo(f"cores in all: {sum(shares.values()):.2f} of {psutil.cpu_count()}")

@@ -36,6 +36,8 @@ HOSTNAME = "@hostname"
 """How long a broker may take to answer a question at start."""
 FULL_WAIT_SECONDS = 0.1
 MAX_LINGER_MS = 20
+SESSION_SECONDS = 6
+"""The least that brokers allow. After a coordinator's death its heir waits as long for members that don't come back."""
 ANY_PARTITION = -1  # the partitioner's choice, by key
 NOW = 0  # has librdkafka stamp a record
 
@@ -194,7 +196,7 @@ def group_instance_id(cfg: Config) -> str | None:
 def make_consumer(cfg: Config, group: str, **more: Any) -> Consumer:
     """A consumer that commits only when told to and starts, where nothing else is said, at the oldest record.
 
-    ``group`` is the full name of the consumer group. A dead member is replaced after ten seconds.
+    ``group`` is the full name of the consumer group. A dead member is replaced after SESSION_SECONDS.
     """
     settings = {
         "group.id": group,
@@ -202,7 +204,7 @@ def make_consumer(cfg: Config, group: str, **more: Any) -> Consumer:
         "enable.auto.offset.store": False,
         "auto.offset.reset": "earliest",
         "allow.auto.create.topics": False,
-        "session.timeout.ms": 10_000,
+        "session.timeout.ms": 1000 * SESSION_SECONDS,
         "heartbeat.interval.ms": 2_000,
         "partition.assignment.strategy": "range",
         # What is fetched ahead is memory: a quarter of what the process may have, as for every buffer.

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import click
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its __init__ re-exports without __all__
     AdminClient,
     OffsetSpec,
 )
 
-from COBY.config import load_config
+from COBY.config import Config, load_config
 from COBY.runtime.columns import aligned
-from COBY.runtime.kafka import ANSWER_SECONDS, admin, broker_error, require_broker
+from COBY.runtime.kafka import ANSWER_SECONDS, admin, broker_error, client_settings, require_broker
 from COBY.utils.exceptions import BrokerError
 
 PASSING = (
@@ -48,23 +48,63 @@ class Lag(NamedTuple):
     lag: int
 
 
-def read_lag(client: AdminClient, prefix: str, groups: Iterable[str] = ()) -> list[Lag]:
-    """The lag of ``groups`` (none given: all whose name begins with the prefix) in the prefix's topics.
+class LagReader:
+    """Reads the lag of groups, once or again and again. One thread uses it."""
 
-    Every partition of a topic in which the group has committed anything is listed. BrokerError `kafka.refused`,
-    `kafka.unknown_group` for a group that was asked for and is not there.
-    """
-    metadata = client.list_topics(timeout=ANSWER_SECONDS).topics
-    partitions = {name: sorted(topic.partitions) for name, topic in metadata.items()}
-    rows: list[tuple[str, str, int, int | None]] = []
-    for group in _groups(client, prefix, tuple(groups)):
-        committed = _patiently(partial(_committed, client, group, f"{prefix}."))
-        for topic in sorted({topic for topic, _ in committed} & set(partitions)):
-            rows += [(group, topic, number, committed.get((topic, number))) for number in partitions[topic]]
-    wanted = {(topic, number) for _, topic, number, _ in rows}
-    ends = _patiently(lambda: _offsets(client, wanted, OffsetSpec.latest()))  # type: ignore[no-untyped-call]
-    starts = _patiently(lambda: _offsets(client, wanted, OffsetSpec.earliest()))  # type: ignore[no-untyped-call]
-    return [_lag(row, starts[row[1], row[2]], ends[row[1], row[2]]) for row in rows]
+    def __init__(self, cfg: Config) -> None:
+        """Connects when first asked."""
+        self._cfg = cfg
+        self._prefix = cfg.topic_prefix
+        self._client = admin(cfg)
+        self._consumers: dict[str, Consumer] = {}
+
+    def close(self) -> None:
+        """End its clients."""
+        for consumer in self._consumers.values():
+            consumer.close()
+
+    def read(self, groups: Iterable[str] = ()) -> list[Lag]:
+        """The lag of ``groups`` (none given: all whose name begins with the prefix) in the prefix's topics.
+
+        Every partition of a topic in which the group has committed anything is listed. BrokerError `kafka.refused`,
+        `kafka.unreachable`, `kafka.unknown_group` for a group that was asked for and is not there.
+        """
+        metadata = require_broker(self._cfg, self._client).topics
+        partitions = {
+            name: sorted(topic.partitions)
+            for name, topic in metadata.items()
+            if name.startswith(f"{self._prefix}.")
+        }
+        rows: list[tuple[str, str, int, int | None]] = []
+        for group in _groups(self._client, self._prefix, tuple(groups)):
+            committed = _patiently(partial(self._committed, group, partitions))
+            for topic in sorted({topic for topic, _ in committed}):
+                rows += [
+                    (group, topic, number, committed.get((topic, number))) for number in partitions[topic]
+                ]
+        wanted = {(topic, number) for _, topic, number, _ in rows}
+        ends = _patiently(lambda: _offsets(self._client, wanted, OffsetSpec.latest()))  # type: ignore[no-untyped-call]
+        starts = _patiently(lambda: _offsets(self._client, wanted, OffsetSpec.earliest()))  # type: ignore[no-untyped-call]
+        return [_lag(row, starts[row[1], row[2]], ends[row[1], row[2]]) for row in rows]
+
+    def _committed(self, group: str, partitions: Mapping[str, list[int]]) -> dict[tuple[str, int], int]:
+        """Asked as a consumer of the group that never joins it.
+
+        An admin client would be shorter, but librdkafka's dereferences null and takes the process with it when the
+        broker asked does not coordinate the group any more (its issue 5040).
+        """
+        if group not in self._consumers:
+            settings = client_settings(self._cfg) | {"group.id": group, "enable.auto.commit": False}
+            self._consumers[group] = Consumer(settings)
+        asked = [TopicPartition(topic, number) for topic, numbers in partitions.items() for number in numbers]
+        try:
+            found = self._consumers[group].committed(asked, timeout=ANSWER_SECONDS)
+            for item in found:
+                if item.error is not None:
+                    raise KafkaException(item.error)
+        except KafkaException as error:
+            raise broker_error("kafka.refused", error, where=group) from error
+        return {(item.topic, item.partition): item.offset for item in found if item.offset >= 0}
 
 
 def _lag(row: tuple[str, str, int, int | None], start: int, end: int) -> Lag:
@@ -82,18 +122,6 @@ def _groups(client: AdminClient, prefix: str, asked: tuple[str, ...]) -> list[st
     return sorted(asked) or [
         name for name in known if name == prefix or name.startswith((f"{prefix}-", f"{prefix}."))
     ]
-
-
-def _committed(client: AdminClient, group: str, start: str) -> dict[tuple[str, int], int]:
-    answer = client.list_consumer_group_offsets(
-        [ConsumerGroupTopicPartitions(group)], request_timeout=ANSWER_SECONDS
-    )[group]
-    found = _answer(answer, group).topic_partitions
-    return {
-        (item.topic, item.partition): item.offset
-        for item in found
-        if item.topic.startswith(start) and item.offset >= 0
-    }
 
 
 def _offsets(client: AdminClient, wanted: set[tuple[str, int]], spec: Any) -> dict[tuple[str, int], int]:
@@ -149,10 +177,11 @@ def lag(groups: tuple[str, ...], max_lag: int | None, as_json: bool) -> None:
       coby lag --max-lag 10000
       coby lag --group coby-timescale --json
     """
-    cfg = load_config()
-    client = admin(cfg)
-    require_broker(cfg, client)
-    rows = read_lag(client, cfg.topic_prefix, groups)
+    reader = LagReader(load_config())
+    try:
+        rows = reader.read(groups)
+    finally:
+        reader.close()
     if as_json:
         click.echo(json.dumps([row._asdict() for row in rows]))
     else:

@@ -16,7 +16,7 @@ Partition = tuple[str, int]
 class Offsets:
     """Asks on a connection of its own: on a consumer's each question waits behind a long fetch. One thread uses it.
 
-    After a failure the next question goes out from a fresh client. librdkafka's admin client keeps the epochs of the
+    When a client that was there before fails, a fresh one asks. librdkafka's admin client keeps the epochs of the
     leaders that it has heard of for minutes, also when a broker that was restarted refuses them
     (FENCED_LEADER_EPOCH, compare librdkafka's issue 4620).
     """
@@ -38,13 +38,19 @@ class Offsets:
         asked = {TopicPartition(topic, number): spec for topic, number in partitions}
         if not asked:
             return {}
-        self._client = self._client or admin(self._cfg)
+        kept = self._client
         try:
-            answers = self._client.list_offsets(asked, request_timeout=ANSWER_SECONDS)
-            return {
-                (item.topic, item.partition): answer.result(2 * ANSWER_SECONDS).offset
-                for item, answer in answers.items()
-            }
+            return self._answers(asked)
         except (KafkaException, TimeoutError):
             self._client = None
-            raise
+            if kept is None:
+                raise
+            return self._answers(asked)
+
+    def _answers(self, asked: dict[TopicPartition, OffsetSpec]) -> dict[Partition, int]:
+        self._client = self._client or admin(self._cfg)
+        answers = self._client.list_offsets(asked, request_timeout=ANSWER_SECONDS)
+        return {
+            (item.topic, item.partition): answer.result(2 * ANSWER_SECONDS).offset
+            for item, answer in answers.items()
+        }

@@ -17,8 +17,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
 from COBY.config import Config
-from COBY.runtime.kafka import admin, client_settings
-from COBY.runtime.lag_cli import read_lag
+from COBY.runtime.kafka import client_settings
+from COBY.runtime.lag_cli import LagReader
 from COBY.slots import slots_of
 from COBY.topics import topic_name
 from COBY.utils.intervals import parse_time
@@ -134,22 +134,18 @@ def metric(port: int, name: str, **labels: str) -> float:
 def lag(config: Config) -> int:
     """Records not yet read, over all groups of ours."""
     servers = config.kafka_bootstrap_servers
+    if servers not in _readers:
+        # One, kept: each new one would look for the groups' coordinators anew.
+        _readers[servers] = LagReader(config)
     try:
-        return sum(row.lag for row in read_lag(_admin(servers, config), config.topic_prefix))
+        return sum(row.lag for row in _readers[servers].read())
     except Exception:
         # After a broker's restart it may go on asking for what is no more (offsets.py).
-        _clients.pop(servers, None)
+        _readers.pop(servers).close()
         raise
 
 
-_clients: dict[str, Any] = {}
-
-
-def _admin(servers: str, config: Config) -> Any:
-    """One client, kept: each new one would look for the groups' coordinators anew."""
-    if servers not in _clients:
-        _clients[servers] = admin(config)
-    return _clients[servers]
+_readers: dict[str, LagReader] = {}
 
 
 def heatmap_age_seconds(config: Config, symbol: str) -> float | None:

@@ -49,6 +49,19 @@ def test_after_a_refusal_the_next_question_goes_out_from_a_fresh_client(clients,
     assert asking.oldest([("book", 3), ("book", 4)]) == {("book", 3): 41, ("book", 4): 41}, "the same client"
 
 
+@pytest.mark.parametrize("error", [FENCED, TimeoutError()])
+def test_when_a_client_that_answered_before_is_refused_a_fresh_one_asks_at_once(clients, error):
+    former = Client(40)
+    clients += [former, Client(41), Client(error)]
+    asking = offsets.Offsets(load_config({}))
+    assert asking.ends([("book", 3)]) == {("book", 3): 40}
+    former.answer = error
+    assert asking.ends([("book", 3)]) == {("book", 3): 41}
+    asking._client.answer = error
+    with pytest.raises(type(error)):
+        asking.ends([("book", 3)])
+
+
 def test_without_partitions_nobody_is_asked(clients):
     assert offsets.Offsets(load_config({})).ends([]) == {}
     assert clients == []
