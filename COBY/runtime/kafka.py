@@ -36,8 +36,9 @@ HOSTNAME = "@hostname"
 """How long a broker may take to answer a question at start."""
 FULL_WAIT_SECONDS = 0.1
 MAX_LINGER_MS = 20
-SESSION_SECONDS = 6
-"""The least that brokers allow. After a coordinator's death its heir waits as long for members that don't come back."""
+SESSION_SECONDS = 20
+"""Longer than brokers need to give a dead coordinator's groups to another one (some twelve seconds, nine of them to
+believe it): a member whose session ends meanwhile has to join anew, and that takes longer than the whole change."""
 ANY_PARTITION = -1  # the partitioner's choice, by key
 NOW = 0  # has librdkafka stamp a record
 
