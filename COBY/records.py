@@ -255,6 +255,47 @@ class Settings(Record, frozen=True, gc=False):
     next_offset: int | None = None
 
 
+class Session(Record, frozen=True):
+    """What a replay session is asked to do: its range, and the newest order."""
+
+    id: str
+    created_at: int
+    start_time: int | None
+    end_time: int | None
+    offsets: str
+    origin: str
+    channels: list[str]
+    symbols: list[str]
+    exchanges: list[str]
+    settings: str
+    ttl_seconds: int
+    number: int
+    state: str
+    speed_milli: int
+    run: int
+    seek_time: int | None
+    ordered_at: int
+
+
+class Place(Record, frozen=True):
+    """How far a replay session is; beside the session under a key of its own."""
+
+    id: str
+    obeyed: int
+    state: str
+    run: int
+    n: int
+    position: int | None
+    records: int
+    speed_milli: int
+    error: str | None
+    missing: list[str]
+    plan: str
+    cursors: str
+    worker: str
+    observed_at: int
+
+
 NAMES: dict[type[Record], str] = {
     TradeEvent: "trade",
     BookTick: "book",
@@ -267,5 +308,7 @@ NAMES: dict[type[Record], str] = {
     Status: "status",
     Resync: "control",
     Settings: "settings",
+    Session: "session",
+    Place: "place",
 }
-"""Struct -> name of its schema, which is also its topic's name."""
+"""Struct -> name of its schema, which is also its topic's name (a place lies beside its session)."""

@@ -193,6 +193,16 @@ class Settings:
         "RETENTION_CANDLES", DURATION, "0", "How long ohlcv_data keeps candles."
     )
 
+    replay_sessions: int = _setting(
+        "REPLAY_SESSIONS", integer(1, 1000), "20", "Replay sessions that may exist at once."
+    )
+    replay_ttl: int = _setting(
+        "REPLAY_TTL",
+        DURATION,
+        "1d",
+        "Session and topic are deleted so long after a replay's end or last order.",
+    )
+
     api_host: str = _setting("API_HOST", HOST, "0.0.0.0", "Address the API listens on.")
     api_port: int = _setting("API_PORT", FREE_PORT, "8080", "Port of the REST API.")
     websocket_port: int = _setting("WS_PORT", FREE_PORT, "8081", "Port of the WebSocket API.")

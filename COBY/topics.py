@@ -94,6 +94,16 @@ TOPICS: dict[str, Topic] = {
         Topic(
             "settings", "settings", "hash", "settings", 1, FOREVER, "compact", "settings that shape results"
         ),
+        Topic(
+            "session",
+            "session",
+            "session",
+            "session",
+            PARTITIONS,
+            FOREVER,
+            "compact",
+            "replay sessions and their places",
+        ),
         *(
             Topic(
                 f"state.{stage}",

@@ -20,6 +20,8 @@ IDS: dict[str, int] = {
     "settings": 10,
     "quality": 11,
     "continuity": 12,
+    "session": 13,
+    "place": 14,
 }
 
 # Ids of former schemas -> name. Nothing writes them any more.

@@ -5,6 +5,8 @@ from datetime import datetime
 
 from COBY.models.core import _check, _check_not_negative, _set_utc
 
+SLOWEST, FASTEST = 0.1, 1000.0
+SPEEDS = "0.1 to 1000, or 0: as fast as can be"
 REPLAY_STATES = ("created", "running", "paused", "stopped", "finished", "failed")
 
 
@@ -34,24 +36,34 @@ class ConnectionStatus:
 
 @dataclass(frozen=True, slots=True)
 class ReplaySession:
-    """What a replay plays: stream time [`start_time`, `end_time`) at `speed`, 1.0 being as it was."""
+    """What a replay plays: stream time [`start_time`, `end_time`) at `speed`, 1.0 being as it was, 0 as fast as can be.
+
+    `offsets`: instead of times, topic -> partition -> (from, to).
+    """
 
     id: str
-    start_time: datetime
-    end_time: datetime
+    start_time: datetime | None
+    end_time: datetime | None
     speed: float
     created_at: datetime | None = None
+    offsets: dict[str, dict[int, tuple[int, int]]] | None = None
 
     def __post_init__(self) -> None:
         """Checks range and speed; the times go to UTC."""
-        _set_utc(self, "start_time", "end_time", *_given(self, "created_at"))
-        _check(self, "end_time", self.end_time > self.start_time, "a time after start_time")
-        _check(self, "speed", self.speed > 0, "a number above 0; inf is as fast as it is read")
+        _set_utc(self, *_given(self, "start_time", "end_time", "created_at"))
+        if self.start_time is None or self.end_time is None:
+            _check(self, "offsets", self.offsets is not None, "offsets, or start_time and end_time")
+        else:
+            _check(self, "end_time", self.end_time > self.start_time, "a time after start_time")
+        _check(self, "speed", self.speed == 0 or SLOWEST <= self.speed <= FASTEST, SPEEDS)
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayStatus:
-    """Where a replay stands: `position` is the stream time it has reached, `records` how many it has sent."""
+    """Where a replay stands: `position` is the stream time it has reached, `records` how many it has sent.
+
+    `run` rises at each seek, `n` counts the records of a run; `missing` names what nobody has any more.
+    """
 
     id: str
     state: str
@@ -59,6 +71,9 @@ class ReplayStatus:
     speed: float
     records: int
     error: str | None
+    run: int = 0
+    n: int = 0
+    missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks state and count; the time goes to UTC."""

@@ -26,6 +26,8 @@ POINTS = {
     "streams.produced": "all of a chunk's outputs are queued, and perhaps not delivered",
     "streams.delivered": "the outputs before a snapshot are delivered, the snapshot is not written",
     "streams.saved": "a snapshot is delivered, its offset not yet committed",
+    "replay.released": "a record of a replay is queued, and perhaps not delivered",
+    "replay.told": "a place is queued behind the records before it",
     "timescale.moved": "the progress is moved, no row is written",
     "timescale.copied": "rows are copied into the temporary table, not yet into their own",
     "timescale.upserted": "the rows of one table are written, perhaps not those of the others",

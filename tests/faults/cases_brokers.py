@@ -109,7 +109,8 @@ class BrokerOfThree(Case):
 
     def _choose(self, pipeline: ThreeBrokersPipeline, round_: int) -> tuple[str, int]:
         if round_ % 3 == 1:
-            return "coordinates the stream workers", pipeline.coordinator(self._client)
+            found = pipeline.until(lambda: pipeline.coordinator(self._client), 20, "a coordinator")
+            return "coordinates the stream workers", found
         if round_ % 3 == 2:
             return "its controller leads", pipeline.until(pipeline.controller, 20, "a controller that leads")
         return "any", pipeline.random.choice(sorted(pipeline.brokers))

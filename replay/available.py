@@ -1,0 +1,54 @@
+"""Whether there is anything of a range at all: an empty session would only look like a quiet market."""
+
+from __future__ import annotations
+
+from COBY.config import Config
+from COBY.records import Session
+from COBY.topics import PARTITIONS, RAW_PARTITIONS, partition_of, topic_name
+from COBY.utils.exceptions import ReplayError
+from replay.log import Log
+from replay.plan import channels_of, range_of, symbols_of
+from replay.sessions import offsets_of
+
+
+def require_records(cfg: Config, session: Session) -> None:
+    """ReplayError `replay.empty`, `replay.offsets`; BrokerError."""
+    log = Log(cfg)
+    try:
+        if session.offsets:
+            _require_offsets(log, session)
+        elif session.origin != "database" and not _has_records(cfg, log, session):
+            message = "nothing of the range is there"
+            raise ReplayError(
+                "replay.empty", message, allowed="a range that topics or database reach back to"
+            )
+    finally:
+        log.close()
+
+
+def _require_offsets(log: Log, session: Session) -> None:
+    count = 0
+    for topic, parts in offsets_of(session).items():
+        there = log.partitions(topic)
+        for number, (first, end) in parts.items():
+            if number not in there:
+                allowed = f"partitions {there}" if there else "a topic that is there"
+                raise ReplayError("replay.offsets", f"there is no {topic}/{number}", allowed=allowed)
+            oldest, newest = log.bounds(topic, number)
+            count += max(0, min(end, newest) - max(first, oldest))
+    if not count:
+        raise ReplayError("replay.empty", "no record lies between these offsets")
+
+
+def _has_records(cfg: Config, log: Log, session: Session) -> bool:
+    within = range_of(session)
+    if session.origin == "recompute":
+        topics = [topic_name(cfg.topic_prefix, "raw", exchange) for exchange in cfg.exchanges]
+        places = [(topic, number) for topic in topics for number in range(RAW_PARTITIONS)]
+    else:
+        numbers = {partition_of(symbol.encode(), PARTITIONS) for symbol in symbols_of(cfg, session)}
+        topics = [topic_name(cfg.topic_prefix, channel) for channel in channels_of(session)]
+        places = [(topic, number) for topic in topics for number in sorted(numbers)]
+    return any(
+        log.first_since(*place, within.from_ms) < log.first_since(*place, within.to_ms) for place in places
+    )

@@ -1,0 +1,71 @@
+"""How far live processing is behind: a replay at full speed gives way to it."""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # re-exported without __all__
+
+from COBY.config import Config
+from COBY.runtime.kafka import ANSWER_SECONDS, admin
+from COBY.topics import PARTITIONS, RAW_PARTITIONS, partition_of, topic_name
+from COBY.utils.logging import get_logger
+
+LATE_MS = 700
+"""A tick comes some 300 ms after its mark where nothing is late; users are promised two seconds."""
+LOOK_SECONDS = 0.25
+YIELD_SECONDS = 0.05
+
+log = get_logger(__name__)
+
+
+class LiveLag(threading.Thread):
+    """Compares the newest marks with the newest book ticks, both stream time: no clock is involved.
+
+    Where nothing is processed live, both stand still and nothing is late.
+    """
+
+    def __init__(self, cfg: Config) -> None:
+        """Not started."""
+        super().__init__(name="live-lag", daemon=True)
+        self.lag_ms = 0
+        self._client = admin(cfg)
+        raw = [topic_name(cfg.topic_prefix, "raw", exchange) for exchange in cfg.exchanges]
+        self._raw = [TopicPartition(topic, number) for topic in raw for number in range(RAW_PARTITIONS)]
+        book = topic_name(cfg.topic_prefix, "book")
+        numbers = {partition_of(symbol.encode(), PARTITIONS) for symbol in cfg.symbols}
+        self._books = [TopicPartition(book, number) for number in sorted(numbers)]
+        self._stop_asked = threading.Event()
+
+    @property
+    def is_late(self) -> bool:
+        """Whether others should wait."""
+        return self.lag_ms > LATE_MS
+
+    def run(self) -> None:
+        """Look again and again until `end`."""
+        while not self._stop_asked.wait(LOOK_SECONDS):
+            began = monotonic()
+            try:
+                self.lag_ms = self._look()
+            except (KafkaException, TimeoutError) as error:
+                self.lag_ms = 0
+                log.warning("live_lag_unknown", error=str(error))
+            # A broker that answers late is busy: it is asked less often.
+            self._stop_asked.wait(monotonic() - began)
+
+    def end(self) -> None:
+        """Stop looking."""
+        self._stop_asked.set()
+        self.join()
+
+    def _look(self) -> int:
+        """The newest mark over all raw partitions less the oldest of the newest ticks, in milliseconds; at least 0."""
+        spec = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
+        asked = dict.fromkeys([*self._raw, *self._books], spec)
+        answers = self._client.list_offsets(asked, request_timeout=ANSWER_SECONDS)
+        times = {place: answer.result(2 * ANSWER_SECONDS).timestamp for place, answer in answers.items()}
+        ticks = [times[place] for place in self._books if times[place] >= 0]
+        return max(0, max(times[place] for place in self._raw) - min(ticks)) if ticks else 0

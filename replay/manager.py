@@ -1,0 +1,222 @@
+"""The user's ReplayManager on Kafka: orders are records of the session topic, which any replay worker carries out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from time import time_ns
+from typing import TypeVar
+
+import msgspec
+
+from COBY.config import Config
+from COBY.interfaces import ReplayManager
+from COBY.models import ReplaySession, ReplayStatus
+from COBY.records import Session
+from COBY.runtime.kafka import admin
+from COBY.utils.exceptions import CobyError, ReplayError
+from COBY.utils.intervals import to_us
+from replay.asked import Asked, checked, speed_milli
+from replay.available import require_records
+from replay.board import Board
+from replay.sessions import ENDED, Known, model, offsets_text, replay_topic, status
+from replay.topic_admin import delete_topic, make_topic
+
+T = TypeVar("T")
+
+
+class KafkaReplayManager(ReplayManager):
+    """Sessions of one TOPIC_PREFIX. May be used from several threads. Close it.
+
+    Errors: ReplayError (codes `replay.…`), ValidationError `time.naive`, BrokerError, StorageError.
+    """
+
+    def __init__(self, cfg: Config) -> None:
+        """Connects when first used."""
+        self._cfg = cfg
+        self._lock = threading.Lock()
+        self._opened: Board | None = None
+
+    def close(self) -> None:
+        """End its clients."""
+        with self._lock:
+            if self._opened is not None:
+                self._opened.close()
+                self._opened = None
+
+    # --- the user's interface --------------------------------------------------------------------------------------
+
+    def create_replay_session(
+        self,
+        start_time: datetime | None = None,
+        end_time: datetime | None = None,
+        speed: float = 1.0,
+        *,
+        offsets: Mapping[str, Mapping[int, tuple[int, int]]] | None = None,
+        symbols: Sequence[str] = (),
+        exchanges: Sequence[str] = (),
+        channels: Sequence[str] = (),
+        source: str = "auto",
+        settings: Mapping[str, str] | None = None,
+        ttl_seconds: int | None = None,
+    ) -> str:
+        """See `ReplayManager`; its topic is there when this returns.
+
+        A range is of times, or of ``offsets`` (topic -> partition -> (from, to)). ``source``: auto (topics, and the
+        database for what these no longer hold), topics, database, or recompute (from the raw topics, under
+        ``settings``). ReplayError replay.range, replay.future, replay.empty, replay.speed, replay.source,
+        replay.channel, replay.offsets, replay.settings, replay.too_many; ConfigurationError config.unknown_symbol,
+        config.unknown_exchange.
+        """
+        cfg, now_us = self._cfg, time_ns() // 1000
+        asked = Asked(
+            None if start_time is None else to_us(start_time),
+            None if end_time is None else to_us(end_time),
+            speed,
+            offsets or {},
+            tuple(symbols),
+            tuple(exchanges),
+            tuple(channels),
+            source,
+            settings or {},
+        )
+        checked(cfg, asked, now_us)
+        session = Session(
+            secrets.token_hex(6),
+            now_us,
+            asked.start_us,
+            asked.end_us,
+            offsets_text(asked.offsets),
+            source,
+            list(channels),
+            list(symbols),
+            list(exchanges),
+            json.dumps(dict(asked.settings), sort_keys=True),
+            cfg.replay_ttl if ttl_seconds is None else ttl_seconds,
+            1,
+            "created",
+            speed_milli(speed),
+            0,
+            None,
+            now_us,
+        )
+        return self._asked(lambda board: self._create(board, session))
+
+    def _create(self, board: Board, session: Session) -> str:
+        there = board.refresh().all()
+        if len(there) >= self._cfg.replay_sessions:
+            message = f"there are {len(there)} sessions"
+            allowed = f"{self._cfg.replay_sessions} (REPLAY_SESSIONS); delete one"
+            raise ReplayError("replay.too_many", message, allowed=allowed)
+        require_records(self._cfg, session)
+        client = admin(self._cfg)
+        make_topic(self._cfg, client, session.id)
+        try:
+            board.order(session)
+        except CobyError:
+            delete_topic(self._cfg, client, session.id)  # nobody would know of it
+            raise
+        return session.id
+
+    async def start_replay(self, session_id: str) -> None:
+        """See `ReplayManager`; it runs when this returns. ReplayError replay.state, replay.no_worker."""
+        await self._ordered(session_id, ("created",), state="running")
+
+    async def pause_replay(self, session_id: str) -> None:
+        """See `ReplayManager`; nothing is released after this returns."""
+        await self._ordered(session_id, ("running",), state="paused")
+
+    async def stop_replay(self, session_id: str) -> None:
+        """See `ReplayManager`; its topic stays until it is deleted."""
+        await self._ordered(session_id, ("created", "running", "paused"), state="stopped")
+
+    def get_replay_status(self, session_id: str) -> ReplayStatus:
+        """See `ReplayManager`."""
+        return status(self._asked(lambda board: board.find(session_id)))
+
+    async def resume(self, session_id: str) -> None:
+        """See `ReplayManager`."""
+        await self._ordered(session_id, ("paused",), state="running")
+
+    async def seek(self, session_id: str, position: datetime) -> None:
+        """See `ReplayManager`; a finished session runs again. ReplayError replay.seek outside its range."""
+        position_us = to_us(position)
+
+        def change(known: Known) -> dict[str, object]:
+            session = known.session
+            start, end = session.start_time, session.end_time
+            if start is not None and end is not None and not start <= position_us < end:
+                allowed = f"from {model(known).start_time} until, without, {model(known).end_time}"
+                raise ReplayError("replay.seek", f"{position} is outside", where=session.id, allowed=allowed)
+            state = "running" if known.state == "finished" else session.state
+            return {"seek_time": position_us, "run": session.run + 1, "state": state}
+
+        await asyncio.to_thread(self._order, session_id, ("running", "paused", "finished"), change)
+
+    async def set_speed(self, session_id: str, speed: float) -> None:
+        """See `ReplayManager`; 0.1 to 1,000, or 0: as fast as can be. ReplayError replay.speed."""
+        await self._ordered(session_id, ("created", "running", "paused"), speed_milli=speed_milli(speed))
+
+    # --- more ------------------------------------------------------------------------------------------------------
+
+    def list_sessions(self) -> list[ReplayStatus]:
+        """All sessions, the oldest first."""
+        return [status(known) for known in self._asked(lambda board: board.refresh().all())]
+
+    def get_session(self, session_id: str) -> ReplaySession:
+        """What a session plays."""
+        return model(self._asked(lambda board: board.find(session_id)))
+
+    def topic(self, session_id: str) -> str:
+        """The topic that a session writes to."""
+        return replay_topic(self._cfg.topic_prefix, session_id)
+
+    async def delete(self, session_id: str) -> None:
+        """End a session and take it and its topic away. Nothing is left when this returns."""
+        await asyncio.to_thread(self._delete, session_id)
+
+    def _delete(self, session_id: str) -> None:
+        with self._lock:
+            board = self._board()
+            session = board.find(session_id).session
+            board.order(_next(session, state="deleted"))
+            board.gone(session_id)
+
+    async def _ordered(self, session_id: str, states: tuple[str, ...], **changes: object) -> None:
+        await asyncio.to_thread(self._order, session_id, states, lambda _known: changes)
+
+    def _order(
+        self, session_id: str, states: tuple[str, ...], change: Callable[[Known], Mapping[str, object]]
+    ) -> None:
+        """Give an order to a session in one of these states and wait until it is carried out."""
+        with self._lock:
+            board = self._board()
+            known = board.find(session_id)
+            if known.state not in states:
+                message, allowed = f"it is {known.state}", f"a session that is {' or '.join(states)}"
+                raise ReplayError("replay.state", message, where=session_id, allowed=allowed)
+            order = _next(known.session, **change(known))
+            board.order(order)
+            place = board.obeyed(order)
+            if place.state == "failed" or (place.state in ENDED and order.state == "paused"):
+                message = place.error or f"it is {place.state} by now"
+                raise ReplayError("replay.state", message, where=session_id)
+
+    def _asked(self, ask: Callable[[Board], T]) -> T:
+        with self._lock:
+            return ask(self._board())
+
+    def _board(self) -> Board:
+        if self._opened is None:
+            self._opened = Board(self._cfg)
+        return self._opened
+
+
+def _next(session: Session, **changes: object) -> Session:
+    return msgspec.structs.replace(
+        session, number=session.number + 1, ordered_at=time_ns() // 1000, **changes
+    )

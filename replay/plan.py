@@ -1,0 +1,141 @@
+"""What a session is going to play, settled once when it begins and kept with its place: any worker goes on by it.
+
+A range ends, per source, at its first record of the end's time or later. Where that lies in a partition only the other
+records can tell: what the book topic's sources still bring late, the others may too (DESIGN.md, Recovery 8).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from time import monotonic
+from typing import Any, NamedTuple
+
+from COBY.codec import decode
+from COBY.config import Config
+from COBY.records import BookTick, Session
+from COBY.topics import PARTITIONS, partition_of, topic_name
+from COBY.utils.exceptions import ReplayError
+from replay.log import Log, Range, stored
+from replay.sessions import offsets_of
+
+CHANNELS = ("trade", "book", "gap", "quality", "continuity", "heatmap", "consolidated", "ohlcv")
+"""What can be replayed: the derived topics whose key is a symbol."""
+SETTLE_SECONDS = 10.0
+"""So long the end of a range may still be on its way."""
+LATE_MS = 60_000
+"""By so much a source may be behind the others where no book record tells."""
+GRACE_MS = 5_000
+"""Added to what the book records tell: other topics are other partitions."""
+
+Span = tuple[str, int, int, int]
+"""Topic, partition, and the offsets [first, end)."""
+
+
+class Plan(NamedTuple):
+    """``spans``: the pieces of topics; ``missing``: sentences on what nobody has."""
+
+    spans: list[Span]
+    missing: list[str]
+
+    def text(self) -> str:
+        """As a place keeps it."""
+        return json.dumps(self._asdict())
+
+
+def plan_of(text: str) -> Plan:
+    """The plan of that text."""
+    plain: dict[str, Any] = json.loads(text)
+    return Plan(
+        [(topic, number, first, end) for topic, number, first, end in plain["spans"]], plain["missing"]
+    )
+
+
+def channels_of(session: Session) -> tuple[str, ...]:
+    """Short names of the topics that take part."""
+    return tuple(session.channels) or CHANNELS
+
+
+def symbols_of(cfg: Config, session: Session) -> tuple[str, ...]:
+    """The symbols that take part."""
+    return tuple(session.symbols) or cfg.symbols
+
+
+def range_of(session: Session, *, whole: bool = False) -> Range:
+    """The range of stream time; from the seek's time on if there was one, unless it is wanted ``whole``."""
+    assert session.start_time is not None
+    assert session.end_time is not None
+    start = session.start_time if whole or session.seek_time is None else session.seek_time
+    return Range(-(-start // 1000), -(-session.end_time // 1000))
+
+
+def plan(cfg: Config, log: Log, session: Session) -> Plan:
+    """Settle a session's pieces. BrokerError; ReplayError `replay.offsets`."""
+    if session.offsets:
+        return _by_offsets(log, session)
+    return _by_time(cfg, log, session, range_of(session, whole=True))
+
+
+def _by_offsets(log: Log, session: Session) -> Plan:
+    spans: list[Span] = []
+    missing = []
+    for topic, parts in sorted(offsets_of(session).items()):
+        for number, (first, end) in sorted(parts.items()):
+            if number not in log.partitions(topic):
+                raise ReplayError("replay.offsets", f"there is no {topic}/{number}", where=session.id)
+            oldest, newest = log.bounds(topic, number)
+            if first < oldest:
+                missing.append(f"{topic}/{number}: offsets {first} to {min(end, oldest)} are gone")
+            if end > newest:
+                missing.append(f"{topic}/{number}: offsets {max(first, newest)} to {end} are not there yet")
+            spans.append((topic, number, max(first, oldest), min(end, newest)))
+    return Plan(spans, missing)
+
+
+def _by_time(cfg: Config, log: Log, session: Session, within: Range) -> Plan:
+    numbers = sorted({partition_of(symbol.encode(), PARTITIONS) for symbol in symbols_of(cfg, session)})
+    late_ms = {number: _late_ms(cfg, log, number, within.to_ms) for number in numbers}
+    spans: list[Span] = []
+    missing = []
+    for channel in channels_of(session):
+        topic = topic_name(cfg.topic_prefix, channel)
+        for number in numbers:
+            first = log.first_since(topic, number, within.from_ms)
+            end = log.first_since(topic, number, within.to_ms + late_ms[number])
+            oldest, _ = log.bounds(topic, number)
+            if oldest and first == oldest:
+                missing.append(f"{topic}/{number}: what was there before offset {oldest} is gone")
+            if first < end:
+                spans.append((topic, number, first, end))
+    return Plan(spans, missing)
+
+
+def _late_ms(cfg: Config, log: Log, number: int, to_ms: int) -> int:
+    """How far after ``to_ms`` the records of a partition go before every source has passed it.
+
+    Waits for sources that are on their way; what does not come within SETTLE_SECONDS does not belong to the range.
+    """
+    topic, until = topic_name(cfg.topic_prefix, "book"), monotonic() + SETTLE_SECONDS
+    symbols = [symbol for symbol in cfg.symbols if partition_of(symbol.encode(), PARTITIONS) == number]
+    open_ = {(exchange, symbol) for exchange in cfg.exchanges for symbol in symbols}
+    at, furthest_ms = log.first_since(topic, number, to_ms), to_ms
+    while open_:
+        end = log.bounds(topic, number)[1]
+        for tick in _ticks(log, topic, number, at, end):
+            if tick.timestamp >= to_ms * 1000:
+                open_.discard((tick.exchange, tick.symbol))
+            furthest_ms = max(furthest_ms, tick.timestamp // 1000)
+            if not open_:
+                return furthest_ms - to_ms + GRACE_MS
+        at = max(at, end)
+        if monotonic() > until:
+            return LATE_MS
+    return LATE_MS
+
+
+def _ticks(log: Log, topic: str, number: int, first: int, end: int) -> Iterator[BookTick]:
+    for batch in log.batches(topic, number, first, end):
+        for message in batch:
+            record = decode(stored(message).value)
+            if isinstance(record, BookTick):
+                yield record

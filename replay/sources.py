@@ -1,0 +1,87 @@
+"""A session's streams, by where its records come from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+
+from COBY.config import Config
+from COBY.records import Session
+from replay.items import Cursor, Item, Name, Stream, merged
+from replay.log import Log
+from replay.plan import Plan, channels_of, range_of, symbols_of
+from replay.release import Mark
+from replay.topic_streams import Piece, TopicStreams, Wanted
+
+SCENE: Name = ("", 0, 0)
+"""The stream of what sets the scene: before all others."""
+
+
+class Sources:
+    """Opens what a session plays, from a mark on; everything is closed by `close`."""
+
+    def __init__(self, cfg: Config, session: Session, plan: Plan, stopped: Callable[[], bool]) -> None:
+        """``stopped`` is asked while nothing comes."""
+        self._cfg = cfg
+        self._session = session
+        self._plan = plan
+        self._stopped = stopped
+        self._open = ExitStack()
+
+    def close(self) -> None:
+        """End all clients."""
+        self._open.close()
+
+    def items(self, mark: Mark) -> Iterator[tuple[Name, Cursor, Item]]:
+        """What follows the mark, in order. BrokerError, StorageError, ReplayError."""
+        return merged(self._streams(mark), mark.cursors)
+
+    def _streams(self, mark: Mark) -> Sequence[Stream]:
+        log = Log(self._cfg)
+        self._open.callback(log.close)
+        pieces = [self._piece(log, span, mark) for span in self._plan.spans]
+        topics = TopicStreams(self._cfg, pieces, self._wanted(), self._stopped)
+        self._open.callback(topics.close)
+        return topics.streams
+
+    def _piece(self, log: Log, span: tuple[str, int, int, int], mark: Mark) -> Piece:
+        topic, number, first, end = span
+        piece = Piece(topic, number, first, end)
+        if self._session.seek_time is not None and piece.name not in mark.cursors:
+            first = max(first, min(end, log.first_since(topic, number, -(-self._session.seek_time // 1000))))
+        return Piece(topic, number, first, end, mark.positions.get(piece.name, {}))
+
+    def _wanted(self) -> Wanted:
+        session = self._session
+        keys = frozenset(symbol.encode() for symbol in session.symbols)
+        exchanges = frozenset(session.exchanges)
+        if session.offsets:
+            from_ms = 0 if session.seek_time is None else -(-session.seek_time // 1000)
+            return Wanted(from_ms, None, keys, exchanges)
+        within = range_of(session)
+        if not keys:
+            keys = frozenset(symbol.encode() for symbol in symbols_of(self._cfg, session))
+        return Wanted(within.from_ms, within.to_ms, keys, exchanges)
+
+
+def cursors_text(mark: Mark) -> str:
+    """Cursors and positions as a place keeps them."""
+    plain = [
+        [*name, *cursor, {source: list(at) for source, at in mark.positions.get(name, {}).items()}]
+        for name, cursor in sorted(mark.cursors.items())
+    ]
+    return json.dumps(plain)
+
+
+def mark_of(run: int, n: int, records: int, position_us: int | None, text: str) -> Mark:
+    """The mark that a place keeps."""
+    mark = Mark(run, n, records, None if position_us is None else position_us // 1000)
+    for topic, number, phase, place, reached_ms, taken in json.loads(text or "[]"):
+        name = (topic, number, phase)
+        mark.cursors[name] = Cursor(place, reached_ms)
+        mark.positions[name] = {source: (at[0], at[1]) for source, at in taken.items()}
+    return mark
+
+
+__all__ = ["SCENE", "Sources", "channels_of", "cursors_text", "mark_of"]
