@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from COBY.runtime.main import run
 from replay.worker import work
+
+GENTLE = 5
+"""Added to the process's niceness: where cores are few, live processing goes first."""
 
 
 @click.command()
@@ -18,6 +23,7 @@ def main() -> None:
     Example:
       METRICS_PORT=9108 python -m replay
     """
+    os.nice(GENTLE)
     run("replay", work)
 
 

@@ -17,6 +17,7 @@ LATE_MS = 700
 """A tick comes some 300 ms after its mark where nothing is late; users are promised two seconds."""
 LOOK_SECONDS = 0.25
 YIELD_SECONDS = 0.05
+ASKED_SECONDS = 2.0
 
 log = get_logger(__name__)
 
@@ -31,6 +32,7 @@ class LiveLag(threading.Thread):
         """Not started."""
         super().__init__(name="live-lag", daemon=True)
         self.lag_ms = 0
+        self._asked_at = 0.0
         self._client = admin(cfg)
         raw = [topic_name(cfg.topic_prefix, "raw", exchange) for exchange in cfg.exchanges]
         self._raw = [TopicPartition(topic, number) for topic in raw for number in range(RAW_PARTITIONS)]
@@ -39,15 +41,18 @@ class LiveLag(threading.Thread):
         self._books = [TopicPartition(book, number) for number in sorted(numbers)]
         self._stop_asked = threading.Event()
 
-    @property
     def is_late(self) -> bool:
-        """Whether others should wait."""
+        """Whether who asks should wait; while nobody asks, nobody looks."""
+        self._asked_at = monotonic()
         return self.lag_ms > LATE_MS
 
     def run(self) -> None:
         """Look again and again until `end`."""
         while not self._stop_asked.wait(LOOK_SECONDS):
             began = monotonic()
+            if began - self._asked_at > ASKED_SECONDS:
+                self.lag_ms = 0
+                continue
             try:
                 self.lag_ms = self._look()
             except (KafkaException, TimeoutError) as error:

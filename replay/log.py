@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -14,6 +14,8 @@ from COBY.runtime.kafka import ANSWER_SECONDS, admin, broker_error, require_brok
 from COBY.runtime.ranges import range_consumer, read_range
 from COBY.stage import StoredRecord
 
+Place = tuple[str, int]
+"""Topic and partition."""
 BATCH_RECORDS = 500
 QUIET_SECONDS = 30.0
 """A partition that says it holds more and gives nothing for so long can't be read."""
@@ -59,14 +61,39 @@ class Log:
         offset = self._offset(topic, number, OffsetSpec.for_timestamp(max(0, time_ms)))
         return offset if offset >= 0 else self.bounds(topic, number)[1]
 
+    def all_bounds(self, places: Iterable[Place]) -> dict[Place, tuple[int, int]]:
+        """`bounds` of several partitions at once."""
+        asked = list(places)
+        oldest = self._offsets(asked, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        newest = self._offsets(asked, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        return {place: (offset, newest[place]) for place, offset in oldest.items()}
+
+    def all_first_since(self, times_ms: Mapping[Place, int]) -> dict[Place, int]:
+        """`first_since` of several partitions at once, each with a time of its own."""
+        found: dict[Place, int] = {}
+        for time_ms in set(times_ms.values()):
+            asked = [place for place, time in times_ms.items() if time == time_ms]
+            found |= self._offsets(asked, OffsetSpec.for_timestamp(max(0, time_ms)))
+        none = [place for place, offset in found.items() if offset < 0]
+        return found | self._offsets(none, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+
     def _offset(self, topic: str, number: int, spec: OffsetSpec) -> int:
+        return self._offsets([(topic, number)], spec)[topic, number]
+
+    def _offsets(self, places: Sequence[Place], spec: OffsetSpec) -> dict[Place, int]:
         """Asked by a client of its own: on the consumer's connection each question waits behind a long fetch."""
-        asked = TopicPartition(topic, number)
-        try:
-            answer = self._admin.list_offsets({asked: spec}, request_timeout=ANSWER_SECONDS)[asked]
-            return int(answer.result(2 * ANSWER_SECONDS).offset)
-        except KafkaException as error:
-            raise broker_error("kafka.refused", error, where=f"{topic}/{number}") from error
+        if not places:
+            return {}
+        asked = {TopicPartition(*place): spec for place in places}
+        answers = self._admin.list_offsets(asked, request_timeout=ANSWER_SECONDS)
+        found = {}
+        for item, answer in answers.items():
+            try:
+                found[item.topic, item.partition] = int(answer.result(2 * ANSWER_SECONDS).offset)
+            except KafkaException as error:
+                where = f"{item.topic}/{item.partition}"
+                raise broker_error("kafka.refused", error, where=where) from error
+        return found
 
     def batches(self, topic: str, number: int, start: int, end: int) -> Iterator[list[Message]]:
         """The records from offset ``start`` up to, without, ``end``, in pieces, where they still exist."""

@@ -95,19 +95,20 @@ def _by_offsets(log: Log, session: Session) -> Plan:
 def _by_time(cfg: Config, log: Log, session: Session, within: Range) -> Plan:
     numbers = sorted({partition_of(symbol.encode(), PARTITIONS) for symbol in symbols_of(cfg, session)})
     late_ms = {number: _late_ms(cfg, log, number, within.to_ms) for number in numbers}
-    spans: list[Span] = []
-    missing = []
-    for channel in channels_of(session):
-        topic = topic_name(cfg.topic_prefix, channel)
-        for number in numbers:
-            first = log.first_since(topic, number, within.from_ms)
-            end = log.first_since(topic, number, within.to_ms + late_ms[number])
-            oldest, _ = log.bounds(topic, number)
-            if oldest and first == oldest:
-                missing.append(f"{topic}/{number}: what was there before offset {oldest} is gone")
-            if first < end:
-                spans.append((topic, number, first, end))
-    return Plan(spans, missing)
+    places = [
+        (topic_name(cfg.topic_prefix, one), number) for one in channels_of(session) for number in numbers
+    ]
+    firsts = log.all_first_since(dict.fromkeys(places, within.from_ms))
+    ends = log.all_first_since({place: within.to_ms + late_ms[place[1]] for place in places})
+    bounds = log.all_bounds(places)
+    missing = [
+        f"{topic}/{number}: what was there before offset {first} is gone"
+        for (topic, number), first in firsts.items()
+        if first and first == bounds[topic, number][0]
+    ]
+    return Plan(
+        [(*place, firsts[place], ends[place]) for place in places if firsts[place] < ends[place]], missing
+    )
 
 
 def _late_ms(cfg: Config, log: Log, number: int, to_ms: int) -> int:

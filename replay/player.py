@@ -12,6 +12,7 @@ from COBY.codec import encode
 from COBY.config import Config
 from COBY.records import Place, Session
 from COBY.runtime import crash
+from COBY.runtime.metrics import metrics
 from COBY.topics import topic_name
 from COBY.utils.exceptions import BrokerError, CobyError, StorageError
 from COBY.utils.logging import get_logger
@@ -21,14 +22,16 @@ from replay.log import Log
 from replay.pacing import FULL, Pace
 from replay.plan import plan, plan_of
 from replay.release import Release
+from replay.scene import SCENE
 from replay.sessions import ENDED, Known, place_key, session_partition
-from replay.sources import SCENE, Sources, cursors_text, mark_of
+from replay.sources import Sources, cursors_text, mark_of
 from replay.topic_streams import Stopped
 
 PLACE_SECONDS = 1.0
 """From one place written to the next: what a successor may release again, identical."""
 FLUSH_SECONDS = 10.0
 AGAIN_SECONDS = 2.0
+STAGE = "replay"
 PASSING = ("kafka.silent", "kafka.unreachable", "kafka.refused", "db.unreachable")
 """A session waits until these are over."""
 
@@ -55,6 +58,7 @@ class Player(threading.Thread):
         self._attention = threading.Event()
         self._given_up = False
         self._written = 0.0
+        self._counted = place.records
 
     # --- from the worker's thread ----------------------------------------------------------------------------------
 
@@ -187,7 +191,7 @@ class Player(threading.Thread):
         if now - self._written > PLACE_SECONDS:
             self._tell("running", flushed=False)
             self._release.keep()
-        while self._pace.speed_milli == FULL and self._live.is_late and not self._attention.is_set():
+        while self._pace.speed_milli == FULL and self._live.is_late() and not self._attention.is_set():
             self._attention.wait(YIELD_SECONDS)
 
     def _must_stop(self) -> bool:
@@ -218,6 +222,7 @@ class Player(threading.Thread):
             observed_at=time_ns() // 1000,
         )
         self._written = monotonic()
+        self._count(mark.records)
         self._release.producer.produce(
             topic_name(self._cfg.topic_prefix, "session"),
             encode(self._place),
@@ -227,6 +232,12 @@ class Player(threading.Thread):
         crash.reached("replay.told")
         if flushed:
             self._settled()
+
+    def _count(self, records: int) -> None:
+        shown = metrics()
+        shown.records.labels(STAGE).inc(records - self._counted)
+        shown.outputs.labels(STAGE, STAGE).inc(records - self._counted)
+        self._counted = records
 
     def _settled(self) -> None:
         """Wait until all that was handed over is delivered, however long the broker is away; unless given up."""

@@ -8,14 +8,13 @@ from contextlib import ExitStack
 
 from COBY.config import Config
 from COBY.records import Session
-from replay.items import Cursor, Item, Name, Stream, merged
+from COBY.topics import PARTITIONS, partition_of
+from replay.items import TOPIC, Cursor, Item, Name, Stream, merged
 from replay.log import Log
-from replay.plan import Plan, channels_of, range_of, symbols_of
+from replay.plan import Plan, range_of, symbols_of
 from replay.release import Mark
+from replay.scene import SCENE, Scene
 from replay.topic_streams import Piece, TopicStreams, Wanted
-
-SCENE: Name = ("", 0, 0)
-"""The stream of what sets the scene: before all others."""
 
 
 class Sources:
@@ -40,17 +39,28 @@ class Sources:
     def _streams(self, mark: Mark) -> Sequence[Stream]:
         log = Log(self._cfg)
         self._open.callback(log.close)
-        pieces = [self._piece(log, span, mark) for span in self._plan.spans]
-        topics = TopicStreams(self._cfg, pieces, self._wanted(), self._stopped)
+        pieces = self._pieces(log, mark)
+        wanted = self._wanted()
+        topics = TopicStreams(self._cfg, pieces, wanted, self._stopped)
         self._open.callback(topics.close)
-        return topics.streams
+        streams: list[Stream] = list(topics.streams)
+        if not self._session.offsets and not mark.run and mark.cursors.keys() <= {SCENE}:
+            streams.append(Scene(self._cfg, log, self._session, self._numbers(), wanted))
+        return streams
 
-    def _piece(self, log: Log, span: tuple[str, int, int, int], mark: Mark) -> Piece:
-        topic, number, first, end = span
-        piece = Piece(topic, number, first, end)
-        if self._session.seek_time is not None and piece.name not in mark.cursors:
-            first = max(first, min(end, log.first_since(topic, number, -(-self._session.seek_time // 1000))))
-        return Piece(topic, number, first, end, mark.positions.get(piece.name, {}))
+    def _numbers(self) -> set[int]:
+        return {partition_of(symbol.encode(), PARTITIONS) for symbol in symbols_of(self._cfg, self._session)}
+
+    def _pieces(self, log: Log, mark: Mark) -> list[Piece]:
+        spans = {(topic, number): (first, end) for topic, number, first, end in self._plan.spans}
+        firsts = {place: first for place, (first, _) in spans.items()}
+        if self._session.seek_time is not None and not mark.cursors:
+            sought = log.all_first_since(dict.fromkeys(spans, -(-self._session.seek_time // 1000)))
+            firsts = {place: max(first, sought[place]) for place, first in firsts.items()}
+        return [
+            Piece(*place, firsts[place], end, mark.positions.get((*place, TOPIC), {}))
+            for place, (_, end) in spans.items()
+        ]
 
     def _wanted(self) -> Wanted:
         session = self._session
@@ -82,6 +92,3 @@ def mark_of(run: int, n: int, records: int, position_us: int | None, text: str) 
         mark.cursors[name] = Cursor(place, reached_ms)
         mark.positions[name] = {source: (at[0], at[1]) for source, at in taken.items()}
     return mark
-
-
-__all__ = ["SCENE", "Sources", "channels_of", "cursors_text", "mark_of"]

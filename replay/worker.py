@@ -17,20 +17,19 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from COBY.config import Config
 from COBY.runtime.health import serve_health
 from COBY.runtime.kafka import admin, broker_error, check_topics, make_producer
+from COBY.runtime.metrics import metrics
 from COBY.topics import topic_name
 from COBY.utils.exceptions import BrokerError
 from COBY.utils.logging import get_logger
 from replay.board import make_reader, take
 from replay.livelag import LiveLag
-from replay.player import Player
+from replay.player import STAGE, Player
 from replay.sessions import Known, Sessions, place_key, session_key, session_partition
 from replay.topic_admin import delete_topic
 
 POLL_SECONDS = 0.05
 EXPIRE_SECONDS = 5.0
 END_SECONDS = 15.0
-GENTLE = 5
-"""Added to the process's niceness: where cores are few, live processing goes first."""
 
 log = get_logger(__name__)
 
@@ -38,7 +37,7 @@ log = get_logger(__name__)
 def work(cfg: Config, stop: threading.Event) -> None:
     """Serve sessions until ``stop``. BrokerError `topics.…`, `kafka.…`."""
     check_topics(cfg)
-    os.nice(GENTLE)
+    metrics().init_stage(STAGE, [STAGE])
     live = LiveLag(cfg)
     worker = Worker(cfg, live)
     health = serve_health(cfg.metrics_port, {"assignment": worker.health})

@@ -37,7 +37,7 @@ def _python(*arguments: str) -> tuple[str, ...]:
 
 
 def pipeline(exchanges: Sequence[str], collectors: int = 1) -> list[Program]:
-    """Everything from sockets to stores: clock, a producer per exchange and collector, streams, both sinks."""
+    """Everything from sockets to stores, and replay: clock, a producer per exchange and collector, streams, sinks."""
     names = [(exchange, letter) for letter in COLLECTORS[:collectors] for exchange in exchanges]
     producers = [
         Program(
@@ -52,6 +52,7 @@ def pipeline(exchanges: Sequence[str], collectors: int = 1) -> list[Program]:
         Program("streams", _python("streams"), 9102),
         Program("sink-timescale", _python("sinks.timescale"), 9103),
         Program("sink-redis", _python("sinks.redis"), 9104),
+        Program("replay", _python("replay"), 9105),
         *producers,
         # Last: ticks begin when all who make something of them are there.
         Program("clock", _python("producers.clock"), 9101),

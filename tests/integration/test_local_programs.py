@@ -130,7 +130,9 @@ def test_a_command_the_supervisor_could_not_hold_is_refused_and_not_cut_short(fo
 def test_the_table_has_one_producer_an_exchange_and_no_port_twice() -> None:
     table = pipeline(["aa", "bb"])
     names = [one.name for one in table]
-    assert sorted(names) == ["clock", "producer-aa", "producer-bb", "sink-redis", "sink-timescale", "streams"]
+    assert sorted(names) == [
+        "clock", "producer-aa", "producer-bb", "replay", "sink-redis", "sink-timescale", "streams",
+    ]  # fmt: skip
     for programs in (table, on_free_ports(table)):
         ports = [one.metrics_port for one in programs]
         assert len(set(ports)) == len(ports)
