@@ -65,10 +65,10 @@ class Reader:
         )
         self.seen = []
 
-    def read(self, seconds=0.3):
-        """What comes until nothing has come for so long; all there is so far."""
+    def read(self, seconds=0.3, enough=lambda seen: False):
+        """What comes until nothing has come for so long, or it is enough; all there is so far."""
         heard = time.monotonic()
-        while time.monotonic() < heard + seconds:
+        while time.monotonic() < heard + seconds and not enough(self.seen):
             for message in self._consumer.consume(1000, 0.05):
                 assert message.error() is None, message.error()
                 self.seen.append(_seen(message))

@@ -128,14 +128,12 @@ def test_by_offsets_come_exactly_the_records_between_them(world, session):
 
 def some(reader):
     """Wait until records of the range itself have come."""
-    end = time.monotonic() + 30
-    while not without_repeats(reader.read(0.1)):
-        assert time.monotonic() < end
+    assert without_repeats(reader.read(30, without_repeats))
 
 
 def test_nothing_comes_after_a_pause_and_all_of_it_after_resuming(world, session, live):
     run, manager, first_ms = world
-    one = session(0, 60, speed=10)
+    one = session(0, 60, speed=2)
     reader = Reader(run.cfg.kafka_bootstrap_servers, manager.topic(one))
     do(manager.start_replay(one))
     some(reader)
@@ -173,20 +171,6 @@ def test_after_a_seek_the_first_record_at_or_after_the_time_comes_next(world, se
     assert (status.run, status.n) == (1, len(later))
     do(manager.seek(one, at_ms(first_ms + 59_000)))
     assert until_ended(manager, one).run == 2, "a finished session runs again"
-
-
-def test_records_come_when_they_are_due(world, session):
-    """At ten times the speed, against the consumer's own clock; distributions: `make pacing`."""
-    run, manager, _ = world
-    one = session(10, 40, speed=10)
-    reader = Reader(run.cfg.kafka_bootstrap_servers, manager.topic(one))
-    do(manager.start_replay(one))
-    until_ended(manager, one)
-    reader.close()
-    reader = Reader(run.cfg.kafka_bootstrap_servers, manager.topic(one))
-    got = without_repeats(reader.read())
-    reader.close()
-    assert got[-1].timestamp_ms - got[0].timestamp_ms > 29_000
 
 
 def test_a_deleted_session_leaves_nothing(world, session):
