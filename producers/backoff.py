@@ -17,8 +17,9 @@ BREAKER_STATES = (CLOSED, HALF_OPEN, OPEN)
 class Limits(NamedTuple):
     """``base_seconds`` doubles with each failure up to ``cap_seconds``; a connection subscribed for
     ``stable_seconds`` forgets failures; after ``breaker_failures`` in a row nothing is tried for
-    ``open_seconds``, and then within ``half_open_seconds``: an exchange that is back is tried again within thirty
-    seconds (FAULTS.md, I8), and one that is not, twice a minute. An old connection stays ``handover_seconds`` beside the one that takes over from it.
+    ``open_seconds``, then something within ``half_open_seconds``: an exchange that is back is tried within
+    thirty seconds (FAULTS.md, I8). An old connection stays ``handover_seconds`` beside the one that takes over
+    from it.
     """
 
     base_seconds: float = 0.5

@@ -26,7 +26,7 @@ SOURCES = [
 CODE = re.compile(r"[a-z]+\.[a-z_]+|multiple_events")
 # First parts of dotted names that are settings of Kafka's and its clients', or ours of another kind: no codes.
 NO_CODES = {"bootstrap", "cleanup", "client", "coby", "compression", "enable", "group", "linger", "retention"}
-NO_CODES |= {"sasl", "security", "segment", "streams", "timescale"}
+NO_CODES |= {"player", "sasl", "security", "segment", "streams", "timescale"}
 NO_CODES |= {"mexc", "spot", "trade"}  # a file and channels of exchanges
 
 

@@ -15,7 +15,7 @@ from COBY.exchanges import names
 from COBY.records import Cell, Heatmap
 from COBY.runtime.cli import main as coby
 from COBY.runtime.kafka import apply_topics, make_producer
-from COBY.topics import TOPICS, topic_name
+from COBY.topics import REPLAY, TOPICS, topic_name
 from deploy import docs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,8 +48,8 @@ def test_no_docs_name_a_setting_that_is_not_there():
 
 
 def test_no_docs_name_a_topic_that_is_not_there():
-    exchanges = "|".join(("<exchange>", *names()))
-    known = re.compile("|".join(row.pattern.replace("{}", f"(?:{exchanges})") for row in TOPICS.values()))
+    exchanges, rows = "|".join(("<exchange>", "<session>", *names())), (*TOPICS.values(), REPLAY)
+    known = re.compile("|".join(row.pattern.replace("{}", f"(?:{exchanges})") for row in rows))
     wrong = [(name, topic) for name, topic in in_code(r"coby\.([a-z.<>]+)\.v1") if not known.fullmatch(topic)]
     assert wrong == []
 
