@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, Literal, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -17,7 +17,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from COBY.codec import decode
 from COBY.config import Config
 from COBY.records import Record
-from COBY.runtime.kafka import broker_error, make_consumer, require_broker
+from COBY.runtime.kafka import admin, broker_error, make_consumer, require_broker
 from COBY.runtime.offsets import Offsets
 from COBY.runtime.reader import Position, Reader, place_of
 from COBY.stage import Headers, header, parse_position
@@ -25,6 +25,8 @@ from COBY.utils.exceptions import BrokerError, ProcessingError, ReplayError
 
 FETCH_RECORDS = 500
 WAIT_SECONDS = 0.1
+KNOWN_SECONDS = 3.0
+"""A topic just made, as a replay's is, takes a moment until every broker knows it."""
 Start = Literal["oldest", "newest"] | Mapping[tuple[str, int], int]
 """Where to begin: or the next offset by (topic, partition), those that are not named there at the oldest."""
 Unusable = Callable[[Message, ProcessingError], None]
@@ -81,11 +83,16 @@ def records(
 
 
 def _partitions(cfg: Config, topics: list[str]) -> list[tuple[str, int]]:
-    there = require_broker(cfg).topics
-    missing = sorted(set(topics) - set(there))
-    if missing:
-        raise BrokerError("topics.missing", f"no topic {', '.join(missing)}", allowed="full names of topics")
-    return [(topic, number) for topic in topics for number in sorted(there[topic].partitions)]
+    client, end = admin(cfg), monotonic() + KNOWN_SECONDS
+    while True:
+        there = require_broker(cfg, client).topics
+        missing = [topic for topic in topics if topic not in there or not there[topic].partitions]
+        if not missing:
+            return [(topic, number) for topic in topics for number in sorted(there[topic].partitions)]
+        if monotonic() > end:
+            text = f"no topic {', '.join(missing)}"
+            raise BrokerError("topics.missing", text, allowed="full names of topics")
+        sleep(WAIT_SECONDS)
 
 
 def _offsets(cfg: Config, wanted: list[tuple[str, int]], start: Start) -> list[TopicPartition]:

@@ -15,6 +15,7 @@ from COBY.runtime.kafka import make_producer
 from COBY.runtime.reader import Reader
 from COBY.utils.exceptions import CobyError
 from replay.reading import records
+from tests.servers import eventually
 
 SECONDS = 20
 
@@ -33,6 +34,7 @@ class Broker:
         config = {"message.timestamp.after.max.ms": str(2**63 - 1)} | config
         (made,) = self.admin.create_topics([NewTopic(topic, partitions, 1, config=config)]).values()
         made.result(60)
+        eventually(lambda: topic in self.admin.list_topics(timeout=30).topics)
         return topic
 
     def write(self, topic, record, headers, time_ms=1_000, partition=0, key=b"BTCUSDT"):
