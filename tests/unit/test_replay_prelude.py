@@ -118,7 +118,12 @@ def summed(seconds, timeframe, start):
     inside = [seconds[one] for one in sorted(seconds) if start <= one < start + LENGTHS[timeframe]]
     if not inside:
         return None
-    prices = (inside[0].open, max(one.high for one in inside), min(one.low for one in inside), inside[-1].close)
+    prices = (
+        inside[0].open,
+        max(one.high for one in inside),
+        min(one.low for one in inside),
+        inside[-1].close,
+    )
     return candle(
         timeframe, start, prices, sum(one.volume for one in inside), sum(one.trade_count for one in inside)
     )
