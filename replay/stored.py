@@ -81,7 +81,7 @@ class Stored:
             if self.ask(any_before(topic, self._asked, since)):
                 found[topic] = self.within.from_ms
                 continue
-            firsts = [row["min"] for row in self.ask(whose(topic, self._asked, since, until))]
+            firsts = [row["first"] for row in self.ask(whose(topic, self._asked, since, until))]
             found[topic] = to_us(min(firsts)) // 1000 if firsts else None
         return found
 
