@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # re-exported without __all__
 
 from COBY.config import Config
@@ -17,6 +17,12 @@ from COBY.stage import StoredRecord
 BATCH_RECORDS = 500
 QUIET_SECONDS = 30.0
 """A partition that says it holds more and gives nothing for so long can't be read."""
+MOVED = {
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+}
+"""Answers to one who asks by a leader of before: a broker that was too busy for a moment leads anew."""
 
 
 class Range(NamedTuple):
@@ -61,12 +67,22 @@ class Log:
 
     def _offset(self, topic: str, number: int, spec: OffsetSpec) -> int:
         """Asked by a client of its own: on the consumer's connection each question waits behind a long fetch."""
-        asked = TopicPartition(topic, number)
         try:
-            answer = self._admin.list_offsets({asked: spec}, request_timeout=ANSWER_SECONDS)[asked]
-            return int(answer.result(2 * ANSWER_SECONDS).offset)
+            try:
+                return self._asked(topic, number, spec)
+            except KafkaException as error:
+                if error.args[0].code() not in MOVED:
+                    raise
+                # The client goes on asking by the leader that it knows; looking at the topics tells it the new one.
+                self._admin.list_topics(timeout=ANSWER_SECONDS)
+                return self._asked(topic, number, spec)
         except KafkaException as error:
             raise broker_error("kafka.refused", error, where=f"{topic}/{number}") from error
+
+    def _asked(self, topic: str, number: int, spec: OffsetSpec) -> int:
+        asked = TopicPartition(topic, number)
+        answer = self._admin.list_offsets({asked: spec}, request_timeout=ANSWER_SECONDS)[asked]
+        return int(answer.result(2 * ANSWER_SECONDS).offset)
 
     def batches(self, topic: str, number: int, start: int, end: int) -> Iterator[list[Message]]:
         """The records from offset ``start`` up to, without, ``end``, in pieces, where they still exist."""

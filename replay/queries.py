@@ -65,7 +65,7 @@ class Asked(NamedTuple):
 def whose(topic: str, asked: Asked, since: datetime, until: datetime) -> Query:
     """Rows (symbol, exchange or null, first stream time) of what there is from ``since`` to before ``until``."""
     table = TABLES[topic]
-    exchange = sql.SQL("t.exchange" if table.by_exchange else "NULL::text")
+    exchange = sql.Identifier("t", "exchange") if table.by_exchange else sql.SQL("NULL::text")
     select = sql.SQL("SELECT t.symbol, {} AS exchange, min({}) AS first").format(exchange, table.time)
     where = _where(topic, asked, _range(table))
     text = select + where + sql.SQL(" GROUP BY 1, 2")

@@ -103,8 +103,8 @@ class Stored:
         try:
             if self._conn is None:
                 self._conn = connect(self.cfg)
-                # Whose rows there are may take long to count; a page does not.
-                self._conn.execute("SET statement_timeout = 0")
+                # Whose rows there are may take long to see; a page is too short to be compiled for.
+                self._conn.execute("SET statement_timeout = 0; SET jit = off")
             with self._conn.cursor(row_factory=dict_row) as cursor:
                 rows: list[Any] = cursor.execute(*query).fetchall()
                 return rows

@@ -4,6 +4,7 @@ The trades' own times run up to five seconds ahead of and behind their receipt. 
 crashed and repeated what it wrote. One exchange's records come later than the other's, as a slower worker's do.
 """
 
+import time
 from collections import defaultdict
 
 import pytest
@@ -23,18 +24,26 @@ DERIVED = (*TABLED, "consolidated")
 SLOW_MS = 3_000
 """How much later the second exchange's records are written."""
 
+MADE, LOST = (0, 26, 66, 106), (20, 60, 100)
+"""Half seconds at which the first exchange's connections begin and end."""
+
+
+def began_ns():
+    """75 s that are over, and hold the end of a minute at 10 s and at 70 s."""
+    return (time.time_ns() // SECOND_NS // 60 * 60 - 130) * SECOND_NS
+
 
 def task_of(config, exchange):
     return NormalizeTask(config, exchange, partition_of(f"{exchange}-0".encode(), RAW_PARTITIONS))
 
 
 def full_frames(start_ns) -> RawLog:
-    """Marks each half second, a book and a trade of each symbol in between, a connection lost for a while."""
+    """Marks each half second, a book and a trade of each symbol in between, connections lost for a while."""
     log = RawLog("binance-0")
     log.mark(start_ns)
     for half in range(2 * SECONDS):
-        at, conn = start_ns + half * SECOND_NS // 2 + SECOND_NS // 10, "c1" if half < 40 else "c2"
-        if half in (0, 44):
+        at, conn = start_ns + half * SECOND_NS // 2 + SECOND_NS // 10, f"c{sum(half >= one for one in MADE)}"
+        if half in MADE:
             log.event(at, "connected", conn)
             for symbol, price in SYMBOLS.items():
                 asks = [[f"{price + 7 * step}.50", "1.25"] for step in range(60)]
@@ -45,7 +54,7 @@ def full_frames(start_ns) -> RawLog:
             log.frame(at, depth(half + 1, half + 1, changed, [], symbol), conn)
             ms = at // 10**6 + (half % 11 - 5) * 1_000
             log.frame(at, trade(half, f"{price}.25", f"0.{half + 1:08}", ms, half % 2 == 0, symbol), conn)
-        if half == 38:
+        if half in LOST:
             log.event(at, "disconnected", conn, reason="test")
         log.mark(start_ns + (half + 1) * SECOND_NS // 2)
     return log
