@@ -26,7 +26,7 @@ from tests.integration.replay_world import (
 from tests.integration.sink_helpers import settings
 from tests.integration.verify_run import SECONDS, SYMBOLS, Made, Run, frames, started_ns, told
 
-PREFIX = "treplay"
+PREFIX = "treplaysession"
 
 
 @pytest.fixture(scope="module")
