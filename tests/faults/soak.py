@@ -25,8 +25,8 @@ SAMPLE_SECONDS = 5.0
 GROWN_UP_SECONDS = 120.0
 """A process that has run for so long holds its books and buffers."""
 FLAT = 1.25
-"""The last third of a program's samples may lie so far above the middle third, by their medians. In the first one caches
-fill, and the first worker that takes over another's books gets room for them, which it keeps."""
+"""The last third of a program's samples may lie so far above the middle third, by their medians. In the first one
+caches fill, and a worker that takes over another's books for the first time gets room for them, which it keeps."""
 NOT_OURS = ("simulator",)
 """It keeps what it has sent, to be asked for it afterwards."""
 
