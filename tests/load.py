@@ -271,7 +271,7 @@ def judge(latencies: Latencies, samples: list[str]) -> bool:
     grown = []
     for name, sizes in sorted(thirds(samples).items()):
         click.echo(
-            f"memory of {name}: {', '.join(f'{size // MIB} MiB' for size in sizes)} in the thirds of the time"
+            f"memory of {name}: {', '.join(f'{size // MIB} MiB' for size in sizes)} at most in the thirds of the time"
         )
         grown += [name] if sizes[2] > FLAT * sizes[1] else []
     for name, wrong in (
