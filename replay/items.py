@@ -28,6 +28,9 @@ class Item(NamedTuple):
     value: bytes | None
     headers: list[tuple[str, bytes | None]]
     place: int
+    source: str | None = None
+    position: tuple[int, int] | None = None
+    """Of records that may come again: where in its source's sequence it stands."""
 
 
 class Cursor(NamedTuple):
