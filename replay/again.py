@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from COBY.config import Config
 from COBY.stage import Output, header, parse_position
 from COBY.topics import PARTITIONS, partition_of, topic_name
-from COBY.utils.exceptions import ReplayError
 from replay.closing import Closing
 from replay.items import TOPIC, Item, Name, merged
 from replay.log import Log, Range
@@ -45,9 +44,7 @@ class Again:
 
         ReplayError `replay.override`, `replay.settings`, `replay.no_start`, `replay.empty`; BrokerError.
         """
-        if unknown := set(topics) - ALL:
-            message = f"no derived topic: {' '.join(sorted(unknown))}"
-            raise ReplayError("replay.topic", message, allowed=" ".join(sorted(ALL)))
+        assert ALL.issuperset(topics), f"names among {sorted(ALL)}"
         self.name = NAME
         self._cfg = cfg
         self._wanted = Wanted(within, frozenset(topics) or ALL, frozenset(symbols), frozenset(exchanges))

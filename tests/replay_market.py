@@ -20,8 +20,8 @@ GRID_NS = 500_000_000
 RAW_PARTITION = {name: partition_of(f"{name}-0".encode(), RAW_PARTITIONS) for name in NAMES}
 
 
-def market(seconds, rate=8, dropped=("okx", "kraken")):
-    """Exchange -> partition -> records. ``rate`` frames a second each; sockets of some drop in the middle."""
+def market(seconds, rate=8, drop_at=None, dropped=("okx", "kraken")):
+    """Exchange -> partition -> records. ``rate`` frames a second each; sockets of some drop at a second."""
 
     async def played():
         logs = {name: [] for name in NAMES}
@@ -34,7 +34,7 @@ def market(seconds, rate=8, dropped=("okx", "kraken")):
         tasks += [loop.create_task(one.play()) for one in houses]
         for half in range(2 * seconds):
             await asyncio.sleep(max(0.0, half / 2 - loop.time()))
-            if half == seconds:
+            if half == 2 * (seconds if drop_at is None else drop_at) - 1:  # in between two marks
                 for house in houses:
                     _ = house.drop() if house.name in dropped else None
             for log in logs.values():

@@ -1,6 +1,6 @@
 """Recomputing as a source of replays: the ten-exchange market on a real Kafka that holds nothing derived from it."""
 
-from itertools import islice
+from itertools import islice, pairwise
 
 import pytest
 
@@ -17,12 +17,14 @@ from tests.replay_market import NAMES, RAW_PARTITION, SYMBOLS, Worker, counts, m
 from tests.virtual_producers import START_NS
 
 START_MS = START_NS // 10**6
-SECONDS = 75
-CANDLES_FROM, BOOKS_FROM = 20, 30
+SECONDS = 50
+CANDLES_FROM, BOOKS_FROM = 12, 24
 """Seconds: where normalize's two checkpoints are; aggregate's, of both times, lag behind them."""
-FIRST, LAST = 50, 70
+FIRST, LAST = 33, 45
 WINDOW = Range(START_MS + 1000 * FIRST, START_MS + 1000 * LAST)
 PREFIX = "tagain"
+
+pytestmark = pytest.mark.long  # the market alone takes twenty seconds
 
 
 class Recorded:
@@ -33,7 +35,7 @@ class Recorded:
         self.env = {**env, "TOPIC_PREFIX": PREFIX}
         self.cfg = load_config(self.env)
         apply_topics(self.cfg)
-        self.market = market(SECONDS)
+        self.market = market(SECONDS, drop_at=38)
         self.live = Worker(self.market, self.cfg, (CANDLES_FROM, BOOKS_FROM))
         self.topics = Topics(self.cfg)
         for exchange, found in self.market.items():
@@ -69,7 +71,6 @@ def recorded(kafka):
 DERIVED = {"trade", "book", "gap", "quality", "continuity", "heatmap", "consolidated", "ohlcv"}
 
 
-@pytest.mark.long
 def test_a_window_is_what_live_wrote_from_checkpoints_on(recorded):
     found = contents(recorded.again().since(0), PREFIX)
     expected = recorded.expected(topics=DERIVED)
@@ -85,7 +86,6 @@ def test_a_window_is_what_live_wrote_from_checkpoints_on(recorded):
     assert recorded.offsets() == {name: recorded.live.states[name][0][0] for name in firsts}
 
 
-@pytest.mark.long
 def test_the_whole_is_what_live_wrote_from_the_oldest_record_on(recorded):
     whole = Range(0, START_MS + 1000 * 3600)
     found = contents(recorded.again(whole).since(0), PREFIX)
@@ -124,17 +124,16 @@ def test_what_is_asked_for_is_all_that_comes(recorded, how, read):
 
 def test_what_a_tick_closes_comes_after_the_last_of_its_books(recorded):
     name = {topic: topic_name(PREFIX, topic) for topic in DERIVED}
-    seen, place = {}, 0
-    for item in recorded.again(symbols=("BTCUSDT",)).since(0):
-        assert item.place == place
-        place += 1
+    closed = [name["heatmap"], name["consolidated"], name["ohlcv"]]
+    items = list(recorded.again(symbols=("BTCUSDT",)).since(0))
+    seen = {}
+    for previous, item in pairwise(items):
+        assert item.place == previous.place + 1
         if item.topic == name["book"]:
             seen.setdefault(item.time_ms, set()).add(item.source)
-        elif item.topic in (name["heatmap"], name["consolidated"], name["ohlcv"]):
+        elif item.topic in closed:
             assert len(seen[item.time_ms]) == len(NAMES)
-            assert previous.time_ms == item.time_ms
-            assert previous.topic in (name["book"], name["heatmap"], name["consolidated"], name["ohlcv"])
-        previous = item
+            assert (previous.time_ms, previous.topic in (name["book"], *closed)) == (item.time_ms, True)
     assert len(seen) == 2 * (LAST - FIRST)
 
 
@@ -164,7 +163,6 @@ OTHERS = [
 ]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("other", OTHERS)
 def test_under_other_settings_it_is_what_a_run_under_them_makes(recorded, other):
     config = load_config({**recorded.env, **other})
@@ -181,7 +179,6 @@ def test_under_other_settings_it_is_what_a_run_under_them_makes(recorded, other)
     assert min(recorded.offsets().values()) > 0
 
 
-@pytest.mark.long
 def test_candles_do_not_depend_on_bucket_sizes(recorded):
     found = contents(recorded.again(topics=("ohlcv",), overrides=OTHERS[0]).since(0), PREFIX)
     expected = recorded.expected(topics={"ohlcv"})
