@@ -7,7 +7,7 @@ records can tell: what the book topic's sources still bring late, the others may
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -17,11 +17,12 @@ from COBY.records import BookTick, Session
 from COBY.topics import PARTITIONS, partition_of, topic_name
 from COBY.utils.exceptions import ReplayError
 from COBY.utils.intervals import format_us
+from replay.again import Again
 from replay.borders import Border, Pair, Part
 from replay.log import Log, Range, stored
 from replay.queries import Asked
 from replay.revived import LACKING
-from replay.sessions import offsets_of
+from replay.sessions import offsets_of, settings_of
 from replay.stored import Stored, without_table
 
 CHANNELS = ("trade", "book", "gap", "quality", "continuity", "heatmap", "consolidated", "ohlcv")
@@ -43,6 +44,8 @@ class Plan(NamedTuple):
     spans: list[Span]
     parts: list[Part]
     missing: list[str]
+    ends: dict[str, int]
+    """Of a recomputation: source -> offset at which reading raw ends."""
 
     def text(self) -> str:
         """As a place keeps it."""
@@ -53,7 +56,7 @@ def plan_of(text: str) -> Plan:
     """The plan of that text."""
     plain: dict[str, Any] = json.loads(text)
     spans = [(topic, number, first, end) for topic, number, first, end in plain["spans"]]
-    return Plan(spans, [_part(*fields) for fields in plain["parts"]], plain["missing"])
+    return Plan(spans, [_part(*fields) for fields in plain["parts"]], plain["missing"], plain["ends"])
 
 
 def _part(topic: str, pair: list[Any], source: str, border: list[Any] | None) -> Part:
@@ -84,7 +87,7 @@ def plan(cfg: Config, log: Log, session: Session) -> Plan:
     if session.offsets:
         return _by_offsets(log, session)
     if session.origin == "recompute":
-        return Plan([], [], [])
+        return Plan([], [], [], recomputed(cfg, session, {}).ends)
     within = range_of(session, whole=True)
     if session.origin == "database":
         return _stored(cfg, None, session, channels_of(session), within)
@@ -111,7 +114,20 @@ def _stored(cfg: Config, log: Log | None, session: Session, channels: Sequence[s
     missing += [
         f"{channel} from the database: {LACKING[channel]}" for channel in sorted({one.topic for one in parts})
     ]
-    return Plan([], parts, missing)
+    return Plan([], parts, missing, {})
+
+
+def recomputed(cfg: Config, session: Session, ends: Mapping[str, int]) -> Again:
+    """The stream of what is made anew. ``ends``: what a plan has settled. ReplayError as `Again`; BrokerError."""
+    return Again(
+        cfg,
+        range_of(session),
+        topics=channels_of(session),
+        symbols=session.symbols,
+        exchanges=session.exchanges,
+        overrides=settings_of(session),
+        ends=ends,
+    )
 
 
 def asked_of(cfg: Config, session: Session) -> Asked:
@@ -132,7 +148,7 @@ def _by_offsets(log: Log, session: Session) -> Plan:
             if end > newest:
                 missing.append(f"{topic}/{number}: offsets {max(first, newest)} to {end} are not there yet")
             spans.append((topic, number, max(first, oldest), min(end, newest)))
-    return Plan(spans, [], missing)
+    return Plan(spans, [], missing, {})
 
 
 def _by_time(cfg: Config, log: Log, session: Session, within: Range) -> tuple[Plan, list[str]]:
@@ -148,7 +164,7 @@ def _by_time(cfg: Config, log: Log, session: Session, within: Range) -> tuple[Pl
     spans = [(*place, firsts[place], ends[place]) for place in places if firsts[place] < ends[place]]
     gone = {topic for (topic, number), first in firsts.items() if first and first == bounds[topic, number][0]}
     channels = [one for one in channels_of(session) if topic_name(cfg.topic_prefix, one) in gone]
-    return Plan(spans, [], []), channels
+    return Plan(spans, [], [], {}), channels
 
 
 def _late_ms(cfg: Config, log: Log, number: int, to_ms: int) -> int:

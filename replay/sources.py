@@ -11,7 +11,7 @@ from COBY.records import Session
 from COBY.topics import PARTITIONS, partition_of
 from replay.items import TOPIC, Cursor, Item, Name, Stream, merged
 from replay.log import Log
-from replay.plan import Plan, asked_of, range_of, symbols_of
+from replay.plan import Plan, asked_of, range_of, recomputed, symbols_of
 from replay.release import Mark
 from replay.scene import SCENE, Scene
 from replay.stored import Stored
@@ -38,6 +38,8 @@ class Sources:
         return merged(self._streams(mark, with_scene), mark.cursors)
 
     def _streams(self, mark: Mark, with_scene: bool) -> Sequence[Stream]:
+        if self._session.origin == "recompute":
+            return [recomputed(self._cfg, self._session, self._plan.ends)]
         log = Log(self._cfg)
         self._open.callback(log.close)
         pieces = self._pieces(log, mark)
