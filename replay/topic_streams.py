@@ -127,15 +127,15 @@ class TopicStreams:
                 )
 
     def _take(self, message: Message) -> None:
-        error, place = message.error(), (message.topic() or "", message.partition() or 0)
-        stream = self._by_place.get(place)
-        if error is not None:
-            if error.code() != KafkaError._PARTITION_EOF:
-                raise broker_error("kafka.refused", error, where=place[0])
+        stream = self._by_place.get((message.topic() or "", message.partition() or 0))
+        error = message.error()
+        if error is None:
             if stream is not None:
-                stream.reached(message.offset() or 0)
+                stream.take(message, self._consumer)
+        elif error.code() != KafkaError._PARTITION_EOF:
+            raise broker_error("kafka.refused", error, where=message.topic())
         elif stream is not None:
-            stream.take(message, self._consumer)
+            stream.reached(message.offset() or 0)
 
 
 class TopicStream:
