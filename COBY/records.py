@@ -6,14 +6,12 @@ Field names and order are those of the schemas; what each field means is written
 
 from __future__ import annotations
 
-import msgspec
+from COBY.record import Record as Record
+from COBY.session_records import Place as Place
+from COBY.session_records import Session as Session
 
 UNITS = 100_000_000
 """Units of the 8th decimal in one: a price of 61837.63 is the int 6183763000000."""
-
-
-class Record(msgspec.Struct, frozen=True, gc=False):
-    """Base of all records; ``NAMES`` maps a struct to its schema's and topic's name."""
 
 
 class Level(Record, frozen=True, gc=False):
@@ -253,47 +251,6 @@ class Settings(Record, frozen=True, gc=False):
     text: str
     source: str | None = None
     next_offset: int | None = None
-
-
-class Session(Record, frozen=True):
-    """What a replay session is asked to do: its range, and the newest order."""
-
-    id: str
-    created_at: int
-    start_time: int | None
-    end_time: int | None
-    offsets: str
-    origin: str
-    channels: list[str]
-    symbols: list[str]
-    exchanges: list[str]
-    settings: str
-    ttl_seconds: int
-    number: int
-    state: str
-    speed_milli: int
-    run: int
-    seek_time: int | None
-    ordered_at: int
-
-
-class Place(Record, frozen=True):
-    """How far a replay session is; beside the session under a key of its own."""
-
-    id: str
-    obeyed: int
-    state: str
-    run: int
-    n: int
-    position: int | None
-    records: int
-    speed_milli: int
-    error: str | None
-    missing: list[str]
-    plan: str
-    cursors: str
-    worker: str
-    observed_at: int
 
 
 NAMES: dict[type[Record], str] = {

@@ -96,7 +96,7 @@ class Settings:
     kafka_group_instance_id: str | None = _optional(
         "KAFKA_GROUP_INSTANCE_ID",
         TEXT,
-        "Name of this stream worker within its group, kept over restarts, no other's; @hostname takes the host's.",
+        "Name of this process within its consumer group, kept over restarts, no other's; @hostname takes the host's.",
     )
     schema_registry_url: str | None = _optional(
         "SCHEMA_REGISTRY_URL",

@@ -137,6 +137,12 @@ TOPICS: dict[str, Topic] = {
 }
 
 
+REPLAY = Topic(
+    "replay", "replay.{}", "symbol", None, 1, FOREVER, "delete", "what a replay session has released"
+)
+"""The topic of one session: made and deleted with it, so it is in no table of what must be there."""
+
+
 def topic_name(prefix: str, name: str, part: str | None = None) -> str:
     """``topic_name("coby", "heatmap")`` -> ``coby.heatmap.v1``; ``part`` fills the pattern. KeyError: no such row."""
     return f"{prefix}.{TOPICS[name].pattern.format(part)}.v1"

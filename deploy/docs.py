@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 from COBY.config import Config
 from COBY.runtime.cli import main as coby
 from COBY.runtime.metrics import Metrics
-from COBY.topics import DAY_MS, FOREVER, TOPICS, Topic
+from COBY.topics import DAY_MS, FOREVER, REPLAY, TOPICS, Topic
 from schemas import IDS, schema_text
 from sinks.schema import migrations
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 WIDTH = 100
 PREFIX = "coby"
-PROGRAM_PACKAGES = ("simulator", "producers", "streams", "sinks", "deploy")
+PROGRAM_PACKAGES = ("simulator", "producers", "streams", "sinks", "replay", "deploy")
 _BLOCK = re.compile(r"(<!-- generated: (?P<name>[a-z]+) -->\n).*?(<!-- end: (?P=name) -->)", re.DOTALL)
 _TABLE = re.compile(r"CREATE TABLE (\w+) \(\n(.*?)\n\);", re.DOTALL)
 _ALTERED = re.compile(r"ALTER TABLE (\w+)\n(.*?);", re.DOTALL)
@@ -52,14 +52,15 @@ def settings() -> str:
 
 def full_name(row: Topic) -> str:
     """`coby.raw.<exchange>.v1`."""
-    return f"{PREFIX}.{row.pattern.format('<exchange>')}.v1"
+    part = "<session>" if row is REPLAY else "<exchange>"
+    return f"{PREFIX}.{row.pattern.format(part)}.v1"
 
 
 def topics() -> str:
     """Every topic."""
     rows = [
         (f"`{full_name(row)}`", row.key, _value(row), row.partitions, _kept(row), row.sentence)
-        for row in TOPICS.values()
+        for row in (*TOPICS.values(), REPLAY)
     ]
     return table(("topic", "key", "value", "partitions", "kept", "what it holds"), rows)
 

@@ -17,14 +17,17 @@ BREAKER_STATES = (CLOSED, HALF_OPEN, OPEN)
 class Limits(NamedTuple):
     """``base_seconds`` doubles with each failure up to ``cap_seconds``; a connection subscribed for
     ``stable_seconds`` forgets failures; after ``breaker_failures`` in a row nothing is tried for
-    ``open_seconds``. An old connection stays ``handover_seconds`` beside the one that takes over from it.
+    ``open_seconds``, then something within ``half_open_seconds``: an exchange that is back is tried within
+    thirty seconds (FAULTS.md, I8). An old connection stays ``handover_seconds`` beside the one that takes over
+    from it.
     """
 
     base_seconds: float = 0.5
     cap_seconds: float = 30.0
     stable_seconds: float = 60.0
     breaker_failures: int = 8
-    open_seconds: float = 60.0
+    open_seconds: float = 20.0
+    half_open_seconds: float = 10.0
     handover_seconds: float = 5.0
 
 
@@ -51,11 +54,10 @@ class Backoff:
         limits = self._limits
         bound = min(limits.cap_seconds, limits.base_seconds * 2.0 ** min(self._failures, 30))
         self._failures += 1
-        delay = self._random() * bound
         if self._failures < limits.breaker_failures:
-            return delay
+            return self._random() * bound
         self._opened = now
-        return limits.open_seconds + delay
+        return limits.open_seconds + self._random() * limits.half_open_seconds
 
     def ended(self, lived_seconds: float, now: float) -> float:
         """A subscribed connection ended after so long; seconds to wait before the next attempt."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from math import isfinite
 from typing import NamedTuple
 
 from COBY.config import Config
 from COBY.models.sessions import SPEEDS
+from COBY.records import Session
 from COBY.utils.exceptions import ConfigurationError, ReplayError
 from COBY.utils.intervals import format_us
 from replay.pacing import FASTEST, FULL, SLOWEST
 from replay.plan import CHANNELS
+from replay.sessions import offsets_text
 
 SOURCES = ("auto", "topics", "database", "recompute")
 
@@ -49,6 +52,29 @@ def checked(cfg: Config, asked: Asked, now_us: int) -> None:
         raise ReplayError(
             "replay.settings", f"settings with source {asked.source}", allowed="source recompute"
         )
+
+
+def session_of(asked: Asked, name: str, now_us: int, ttl_seconds: int) -> Session:
+    """The first order of a session."""
+    return Session(
+        name,
+        now_us,
+        asked.start_us,
+        asked.end_us,
+        offsets_text(asked.offsets),
+        asked.source,
+        list(asked.channels),
+        list(asked.symbols),
+        list(asked.exchanges),
+        json.dumps(dict(asked.settings), sort_keys=True),
+        ttl_seconds,
+        number=1,
+        state="created",
+        speed_milli=speed_milli(asked.speed),
+        run=0,
+        seek_time=None,
+        ordered_at=now_us,
+    )
 
 
 def speed_milli(speed: float) -> int:

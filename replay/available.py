@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from COBY.config import Config
 from COBY.records import Session
-from COBY.topics import PARTITIONS, RAW_PARTITIONS, partition_of, topic_name
+from COBY.topics import PARTITIONS, partition_of, topic_name
 from COBY.utils.exceptions import ReplayError
 from replay.log import Log
-from replay.plan import channels_of, range_of, symbols_of
+from replay.plan import asked_of, channels_of, range_of, recomputed, symbols_of
 from replay.sessions import offsets_of
+from replay.stored import Stored
 
 
 def require_records(cfg: Config, session: Session) -> None:
-    """ReplayError `replay.empty`, `replay.offsets`; BrokerError."""
+    """ReplayError `replay.empty`, `replay.offsets`, those of `Again`; BrokerError; StorageError where only the database
+    could have it.
+    """
+    if session.origin == "recompute":
+        recomputed(cfg, session, {})
+        return
     log = Log(cfg)
     try:
         if session.offsets:
             _require_offsets(log, session)
-        elif session.origin != "database" and not _has_records(cfg, log, session):
+        elif not (_has_records(cfg, log, session) or _is_stored(cfg, session)):
             message = "nothing of the range is there"
             raise ReplayError(
                 "replay.empty", message, allowed="a range that topics or database reach back to"
@@ -40,15 +46,24 @@ def _require_offsets(log: Log, session: Session) -> None:
         raise ReplayError("replay.empty", "no record lies between these offsets")
 
 
+def _is_stored(cfg: Config, session: Session) -> bool:
+    """Whether the database is asked and has rows of the range."""
+    if session.origin not in ("auto", "database"):
+        return False
+    stored = Stored(cfg, range_of(session), asked_of(cfg, session))
+    try:
+        return bool(stored.parts(channels_of(session), None))
+    finally:
+        stored.close()
+
+
 def _has_records(cfg: Config, log: Log, session: Session) -> bool:
+    if session.origin == "database":
+        return False
     within = range_of(session)
-    if session.origin == "recompute":
-        topics = [topic_name(cfg.topic_prefix, "raw", exchange) for exchange in cfg.exchanges]
-        places = [(topic, number) for topic in topics for number in range(RAW_PARTITIONS)]
-    else:
-        numbers = {partition_of(symbol.encode(), PARTITIONS) for symbol in symbols_of(cfg, session)}
-        topics = [topic_name(cfg.topic_prefix, channel) for channel in channels_of(session)]
-        places = [(topic, number) for topic in topics for number in sorted(numbers)]
+    numbers = {partition_of(symbol.encode(), PARTITIONS) for symbol in symbols_of(cfg, session)}
+    topics = [topic_name(cfg.topic_prefix, channel) for channel in channels_of(session)]
+    places = [(topic, number) for topic in topics for number in sorted(numbers)]
     firsts = log.all_first_since(dict.fromkeys(places, within.from_ms))
     ends = log.all_first_since(dict.fromkeys(places, within.to_ms))
     return any(firsts[place] < ends[place] for place in places)

@@ -12,6 +12,7 @@ from COBY.topics import PARTITIONS, partition_of, topic_name
 from COBY.utils.exceptions import ProcessingError
 from replay.log import Log
 
+ANY = 2**63
 KEPT = 3
 """Checkpoints kept of a task while looking: the newest, and two in case it can't be taken up."""
 
@@ -36,22 +37,31 @@ def work_of(prefix: str, source: str) -> Work:
     return Work(source, "aggregate" if name == "book.v1" else "normalize", f"{prefix}.{name}", int(number))
 
 
+Fits = Callable[[Snapshot], bool]
+
+
 def checkpoints(
-    log: Log, prefix: str, latest: Mapping[Work, int], tell: Callable[[str], None]
+    log: Log, prefix: str, fits: Mapping[Work, Fits], tell: Callable[[str], object]
 ) -> dict[Work, list[Snapshot]]:
-    """Of each task the checkpoints whose next offset is not above ``latest``, the greatest first, at most three."""
-    found: dict[Work, list[Snapshot]] = {work: [] for work in latest}
-    by_place = {work.place: work for work in latest}
-    for stage in sorted({work.stage for work in latest}):
+    """Of each task the checkpoints that fit, the greatest next offset first, at most three."""
+    found: dict[Work, list[Snapshot]] = {work: [] for work in fits}
+    by_place = {work.place: work for work in fits}
+    for stage in sorted({work.stage for work in fits}):
         topic = topic_name(prefix, f"checkpoint.{stage}")
-        asked = {key for work in latest if work.stage == stage for key in keys(*work.place)}
+        asked = {key for work in fits if work.stage == stage for key in keys(*work.place)}
         for snapshot in _snapshots(log, topic, asked, tell):
-            if (work := by_place.get(snapshot.task)) is not None:
-                found[work] = candidates([*found[work], snapshot], latest[work])[:KEPT]
+            work = by_place.get(snapshot.task)
+            if work is not None and fits[work](snapshot):
+                found[work] = candidates([*found[work], snapshot], ANY)[:KEPT]
     return found
 
 
-def _snapshots(log: Log, topic: str, asked: set[bytes], tell: Callable[[str], None]) -> Iterable[Snapshot]:
+def not_after(latest: int) -> Fits:
+    """Whether a checkpoint's next offset is not above that one."""
+    return lambda snapshot: snapshot.next_offset <= latest
+
+
+def _snapshots(log: Log, topic: str, asked: set[bytes], tell: Callable[[str], object]) -> Iterable[Snapshot]:
     """The usable ones under these keys; what can't be used is told and passed over."""
 
     def refuse(message: Message, error: ProcessingError) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # re-exported without __all__
 
 from COBY.config import Config
@@ -19,6 +19,12 @@ Place = tuple[str, int]
 BATCH_RECORDS = 500
 QUIET_SECONDS = 30.0
 """A partition that says it holds more and gives nothing for so long can't be read."""
+MOVED = {
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+}
+"""Answers to one who asks by a leader of before: a broker that was too busy for a moment leads anew."""
 
 
 class Range(NamedTuple):
@@ -84,16 +90,28 @@ class Log:
         """Asked by a client of its own: on the consumer's connection each question waits behind a long fetch."""
         if not places:
             return {}
+        try:
+            try:
+                return self._asked(places, spec)
+            except KafkaException as error:
+                if error.args[0].code() not in MOVED:
+                    raise
+                # The client goes on asking by the leader that it knows; looking at the topics tells it the new one.
+                self._admin.list_topics(timeout=ANSWER_SECONDS)
+                return self._asked(places, spec)
+        except KafkaException as error:
+            where = (
+                f"{places[0][0]}/{places[0][1]}" if len(places) == 1 else f"one of {len(places)} partitions"
+            )
+            raise broker_error("kafka.refused", error, where=where) from error
+
+    def _asked(self, places: Sequence[Place], spec: OffsetSpec) -> dict[Place, int]:
         asked = {TopicPartition(*place): spec for place in places}
         answers = self._admin.list_offsets(asked, request_timeout=ANSWER_SECONDS)
-        found = {}
-        for item, answer in answers.items():
-            try:
-                found[item.topic, item.partition] = int(answer.result(2 * ANSWER_SECONDS).offset)
-            except KafkaException as error:
-                where = f"{item.topic}/{item.partition}"
-                raise broker_error("kafka.refused", error, where=where) from error
-        return found
+        return {
+            (item.topic, item.partition): int(answer.result(2 * ANSWER_SECONDS).offset)
+            for item, answer in answers.items()
+        }
 
     def batches(self, topic: str, number: int, start: int, end: int) -> Iterator[list[Message]]:
         """The records from offset ``start`` up to, without, ``end``, in pieces, where they still exist."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -20,10 +19,10 @@ from COBY.records import Session
 from COBY.runtime.kafka import admin
 from COBY.utils.exceptions import CobyError, ReplayError
 from COBY.utils.intervals import to_us
-from replay.asked import Asked, checked, speed_milli
+from replay.asked import Asked, checked, session_of, speed_milli
 from replay.available import require_records
 from replay.board import Board
-from replay.sessions import ENDED, Known, model, offsets_text, replay_topic, status
+from replay.sessions import ENDED, Known, model, replay_topic, status
 from replay.topic_admin import delete_topic, make_topic
 
 T = TypeVar("T")
@@ -72,7 +71,6 @@ class KafkaReplayManager(ReplayManager):
         replay.channel, replay.offsets, replay.settings, replay.too_many; ConfigurationError config.unknown_symbol,
         config.unknown_exchange.
         """
-        cfg, now_us = self._cfg, time_ns() // 1000
         asked = Asked(
             None if start_time is None else to_us(start_time),
             None if end_time is None else to_us(end_time),
@@ -84,26 +82,14 @@ class KafkaReplayManager(ReplayManager):
             source,
             settings or {},
         )
-        checked(cfg, asked, now_us)
-        session = Session(
-            secrets.token_hex(6),
-            now_us,
-            asked.start_us,
-            asked.end_us,
-            offsets_text(asked.offsets),
-            source,
-            list(channels),
-            list(symbols),
-            list(exchanges),
-            json.dumps(dict(asked.settings), sort_keys=True),
-            cfg.replay_ttl if ttl_seconds is None else ttl_seconds,
-            1,
-            "created",
-            speed_milli(speed),
-            0,
-            None,
-            now_us,
-        )
+        return self.create(asked, ttl_seconds)
+
+    def create(self, asked: Asked, ttl_seconds: int | None = None) -> str:
+        """The same of all that was asked in one."""
+        now_us = time_ns() // 1000
+        checked(self._cfg, asked, now_us)
+        ttl = self._cfg.replay_ttl if ttl_seconds is None else ttl_seconds
+        session = session_of(asked, secrets.token_hex(6), now_us, ttl)
         return self._asked(lambda board: self._create(board, session))
 
     def _create(self, board: Board, session: Session) -> str:

@@ -7,7 +7,7 @@ records can tell: what the book topic's sources still bring late, the others may
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -16,8 +16,14 @@ from COBY.config import Config
 from COBY.records import BookTick, Session
 from COBY.topics import PARTITIONS, partition_of, topic_name
 from COBY.utils.exceptions import ReplayError
+from COBY.utils.intervals import format_us
+from replay.again import Again
+from replay.borders import Border, Pair, Part
 from replay.log import Log, Range, stored
-from replay.sessions import offsets_of
+from replay.queries import Asked
+from replay.revived import LACKING
+from replay.sessions import offsets_of, settings_of
+from replay.stored import Stored, without_table
 
 CHANNELS = ("trade", "book", "gap", "quality", "continuity", "heatmap", "consolidated", "ohlcv")
 """What can be replayed: the derived topics whose key is a symbol."""
@@ -33,10 +39,13 @@ Span = tuple[str, int, int, int]
 
 
 class Plan(NamedTuple):
-    """``spans``: the pieces of topics; ``missing``: sentences on what nobody has."""
+    """``spans``: pieces of topics; ``parts``: what the database gives; ``missing``: sentences on what is nowhere."""
 
     spans: list[Span]
+    parts: list[Part]
     missing: list[str]
+    ends: dict[str, int]
+    """Of a recomputation: source -> offset at which reading raw ends."""
 
     def text(self) -> str:
         """As a place keeps it."""
@@ -46,9 +55,13 @@ class Plan(NamedTuple):
 def plan_of(text: str) -> Plan:
     """The plan of that text."""
     plain: dict[str, Any] = json.loads(text)
-    return Plan(
-        [(topic, number, first, end) for topic, number, first, end in plain["spans"]], plain["missing"]
-    )
+    spans = [(topic, number, first, end) for topic, number, first, end in plain["spans"]]
+    return Plan(spans, [_part(*fields) for fields in plain["parts"]], plain["missing"], plain["ends"])
+
+
+def _part(topic: str, pair: list[Any], source: str, border: list[Any] | None) -> Part:
+    at = None if border is None else Border((border[0][0], border[0][1]), border[1])
+    return Part(topic, Pair(*pair), source, at)
 
 
 def channels_of(session: Session) -> tuple[str, ...]:
@@ -70,10 +83,56 @@ def range_of(session: Session, *, whole: bool = False) -> Range:
 
 
 def plan(cfg: Config, log: Log, session: Session) -> Plan:
-    """Settle a session's pieces. BrokerError; ReplayError `replay.offsets`."""
+    """Settle a session's pieces. BrokerError; StorageError; ReplayError `replay.offsets`."""
     if session.offsets:
         return _by_offsets(log, session)
-    return _by_time(cfg, log, session, range_of(session, whole=True))
+    if session.origin == "recompute":
+        return Plan([], [], [], recomputed(cfg, session, {}).ends)
+    within = range_of(session, whole=True)
+    if session.origin == "database":
+        return _stored(cfg, None, session, channels_of(session), within)
+    of_topics, gone = _by_time(cfg, log, session, within)
+    if session.origin == "topics" or not gone:
+        missing = [f"{channel}: what was there before its oldest record is gone" for channel in gone]
+        return of_topics._replace(missing=missing)
+    return _stored(cfg, log, session, gone, within)._replace(spans=of_topics.spans)
+
+
+def _stored(cfg: Config, log: Log | None, session: Session, channels: Sequence[str], within: Range) -> Plan:
+    """What the database has of these channels; of what topics hold too, only what lies before."""
+    stored = Stored(cfg, within, asked_of(cfg, session))
+    try:
+        parts, begins = stored.parts(channels, log), stored.begins(channels)
+    finally:
+        stored.close()
+    missing = [f"{channel}: no table holds it" for channel in without_table(channels)]
+    for channel, begin_ms in begins.items():
+        if begin_ms is None:
+            missing.append(f"{channel}: the database has nothing of it")
+        elif begin_ms > within.from_ms:
+            missing.append(f"{channel}: the database has nothing before {format_us(begin_ms * 1000)}")
+    missing += [
+        f"{channel} from the database: {LACKING[channel]}" for channel in sorted({one.topic for one in parts})
+    ]
+    return Plan([], parts, missing, {})
+
+
+def recomputed(cfg: Config, session: Session, ends: Mapping[str, int]) -> Again:
+    """The stream of what is made anew. ``ends``: what a plan has settled. ReplayError as `Again`; BrokerError."""
+    return Again(
+        cfg,
+        range_of(session),
+        topics=channels_of(session),
+        symbols=session.symbols,
+        exchanges=session.exchanges,
+        overrides=settings_of(session),
+        ends=ends,
+    )
+
+
+def asked_of(cfg: Config, session: Session) -> Asked:
+    """What is asked of the tables."""
+    return Asked(frozenset(symbols_of(cfg, session)), frozenset(session.exchanges))
 
 
 def _by_offsets(log: Log, session: Session) -> Plan:
@@ -89,10 +148,11 @@ def _by_offsets(log: Log, session: Session) -> Plan:
             if end > newest:
                 missing.append(f"{topic}/{number}: offsets {max(first, newest)} to {end} are not there yet")
             spans.append((topic, number, max(first, oldest), min(end, newest)))
-    return Plan(spans, missing)
+    return Plan(spans, [], missing, {})
 
 
-def _by_time(cfg: Config, log: Log, session: Session, within: Range) -> Plan:
+def _by_time(cfg: Config, log: Log, session: Session, within: Range) -> tuple[Plan, list[str]]:
+    """The pieces of topics, and the channels of which these no longer hold the range's beginning."""
     numbers = sorted({partition_of(symbol.encode(), PARTITIONS) for symbol in symbols_of(cfg, session)})
     late_ms = {number: _late_ms(cfg, log, number, within.to_ms) for number in numbers}
     places = [
@@ -101,14 +161,10 @@ def _by_time(cfg: Config, log: Log, session: Session, within: Range) -> Plan:
     firsts = log.all_first_since(dict.fromkeys(places, within.from_ms))
     ends = log.all_first_since({place: within.to_ms + late_ms[place[1]] for place in places})
     bounds = log.all_bounds(places)
-    missing = [
-        f"{topic}/{number}: what was there before offset {first} is gone"
-        for (topic, number), first in firsts.items()
-        if first and first == bounds[topic, number][0]
-    ]
-    return Plan(
-        [(*place, firsts[place], ends[place]) for place in places if firsts[place] < ends[place]], missing
-    )
+    spans = [(*place, firsts[place], ends[place]) for place in places if firsts[place] < ends[place]]
+    gone = {topic for (topic, number), first in firsts.items() if first and first == bounds[topic, number][0]}
+    channels = [one for one in channels_of(session) if topic_name(cfg.topic_prefix, one) in gone]
+    return Plan(spans, [], [], {}), channels
 
 
 def _late_ms(cfg: Config, log: Log, number: int, to_ms: int) -> int:

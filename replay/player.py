@@ -151,7 +151,7 @@ class Player(threading.Thread):
                 return False
             if not release.put(name, cursor, item, is_scene, self._must_stop):
                 return False
-            crash.reached("replay.released")
+            crash.reached("player.released")
             if (now := monotonic()) - looked > YIELD_SECONDS:
                 looked = now
                 self._look(now)
@@ -231,7 +231,7 @@ class Player(threading.Thread):
             place_key(self._session.id),
             partition=session_partition(self._session.id),
         )
-        crash.reached("replay.told")
+        crash.reached("player.told")
         if flushed:
             self._settled()
 

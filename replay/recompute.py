@@ -7,7 +7,7 @@ that topic is right, the comparison of normalize's records has said by then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from confluent_kafka import Message
@@ -17,14 +17,14 @@ from COBY.config import Config
 from COBY.normalize import NormalizeTask
 from COBY.snapshots import Snapshot
 from COBY.stage import Output, Task, header, parse_position
-from COBY.topics import PARTITIONS, partition_of
+from COBY.topics import PARTITIONS, partition_of, topic_name
 from COBY.utils.exceptions import ReplayError
-from replay.checkpoints import Work, checkpoints
+from replay.checkpoints import Work, checkpoints, not_after
 from replay.contents import Position
 from replay.log import Log, Range, stored
-from replay.settings import Taken, in_force
+from replay.settings import Taken, in_force, taken_up
 
-Tell = Callable[[str], None]
+Tell = Callable[[str], object]
 LAST_INDEX = 2**63
 
 
@@ -59,39 +59,20 @@ class Recomputation:
 
         ReplayError `replay.no_start`, `replay.settings`.
         """
-        latest = {
-            work: min(ends[work], self._log.first_since(work.topic, work.partition, self._within.from_ms))
+        fits = {
+            work: not_after(
+                min(ends[work], self._log.first_since(work.topic, work.partition, self._within.from_ms))
+            )
             for work in works
         }
-        found = checkpoints(self._log, self._prefix, latest, self._tell)
+        found = checkpoints(self._log, self._prefix, fits, self._tell)
         for place, work in enumerate(works, 1):
             oldest, _ = self._log.bounds(work.topic, work.partition)
             if oldest >= ends[work]:
                 continue
-            start, task, config = self._start(work, oldest, found[work])
+            start, task, config = begin(work, oldest, found[work], self._taken[work.source], self._tell)
             self._tell(f"{place}/{len(works)} {work.source}: from offset {start} to {ends[work]} at most")
             yield from self._outputs(work, task, config, (start, ends[work]), watch)
-
-    def _start(self, work: Work, oldest: int, found: list[Snapshot]) -> tuple[int, Task, Config]:
-        taken = self._taken[work.source]
-        for snapshot in found:
-            if snapshot.next_offset < oldest:
-                break  # retention took what follows it
-            config = in_force(taken, snapshot.next_offset, work.source)
-            task = make_task(config, work)
-            try:
-                task.load(snapshot.state)
-            except Exception as error:  # whatever a state that is none makes a task raise
-                self._tell(f"checkpoint of {work.source} at {snapshot.next_offset} passed over: {error!r}")
-                continue
-            if task.next_offset == snapshot.next_offset:
-                return snapshot.next_offset, task, config
-        if oldest:
-            message = f"no checkpoint before the range, and the records before offset {oldest} are gone"
-            allowed = "a later --from, after a checkpoint (they are made at full hours)"
-            raise ReplayError("replay.no_start", message, where=work.source, allowed=allowed)
-        config = in_force(taken, oldest, work.source)
-        return oldest, make_task(config, work), config
 
     def _outputs(
         self,
@@ -108,9 +89,8 @@ class Recomputation:
                 watch(work, message)
                 passed.read(message)
                 while changes and changes[0].next_offset <= int(message.offset() or 0):
-                    config, state = changes.pop(0).config, task.save()
-                    task = make_task(config, work)
-                    task.load(state)
+                    config = changes.pop(0).config
+                    task = under(config, work, task)
                 for output in task.process([stored(message)]):
                     one = _placed(output)
                     passed.see(one)
@@ -152,6 +132,62 @@ class _Passed:
         served = {symbol.encode() for symbol in config.symbols}
         here = {key for key in served if partition_of(key, PARTITIONS) == number}
         return bool(here) and here <= self._beyond
+
+
+def told(cfg: Config, log: Log) -> Mapping[str, list[Taken]]:
+    """What each task took up, as `coby.settings.v1` tells. ReplayError `replay.settings`."""
+    topic = topic_name(cfg.topic_prefix, "settings")
+    records = [
+        stored(message)
+        for number in log.partitions(topic)
+        for batch in log.batches(topic, number, *log.bounds(topic, number))
+        for message in batch
+    ]
+    taken = taken_up(cfg, records)
+    if not taken:
+        allowed = "topics that `python -m streams` has worked on (TOPIC_PREFIX)"
+        raise ReplayError("replay.settings", "no task has told its settings", where=topic, allowed=allowed)
+    return taken
+
+
+class Beginning(NamedTuple):
+    """A task that is to take the record of ``offset`` next, under these settings."""
+
+    offset: int
+    task: Task
+    config: Config
+
+
+def begin(work: Work, oldest: int, found: Iterable[Snapshot], taken: list[Taken], tell: Tell) -> Beginning:
+    """From the first of the checkpoints that can be taken up, else from the oldest record, if that is the first.
+
+    ReplayError `replay.no_start`, `replay.settings`.
+    """
+    for snapshot in found:
+        if snapshot.next_offset < oldest:
+            break  # retention took what follows it
+        config = in_force(taken, snapshot.next_offset, work.source)
+        task = make_task(config, work)
+        try:
+            task.load(snapshot.state)
+        except Exception as error:  # whatever a state that is none makes a task raise
+            tell(f"checkpoint of {work.source} at {snapshot.next_offset} passed over: {error!r}")
+            continue
+        if task.next_offset == snapshot.next_offset:
+            return Beginning(snapshot.next_offset, task, config)
+    if oldest:
+        message = f"no checkpoint before the range, and the records before offset {oldest} are gone"
+        allowed = "a later start, after a checkpoint (they are made at full hours)"
+        raise ReplayError("replay.no_start", message, where=work.source, allowed=allowed)
+    config = in_force(taken, oldest, work.source)
+    return Beginning(oldest, make_task(config, work), config)
+
+
+def under(config: Config, work: Work, task: Task) -> Task:
+    """The task as it goes on under other settings."""
+    other = make_task(config, work)
+    other.load(task.save())
+    return other
 
 
 def make_task(config: Config, work: Work) -> Task:

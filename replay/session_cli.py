@@ -12,6 +12,7 @@ import click
 
 from COBY.utils.intervals import from_us, parse_time
 from replay.create_cli import create
+from replay.export_command import export_
 from replay.manager import KafkaReplayManager
 from replay.shown import follow as follow_until_ended
 from replay.shown import managing, plain, say, show
@@ -30,6 +31,7 @@ def replay() -> None:
 
 
 replay.add_command(create)
+replay.add_command(export_)
 
 
 def _give(session: str, order: Callable[[KafkaReplayManager], Coroutine[Any, Any, None]]) -> None:

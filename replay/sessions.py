@@ -14,7 +14,7 @@ from typing import NamedTuple
 from COBY.codec import decode
 from COBY.models import ReplaySession, ReplayStatus
 from COBY.records import Place, Session
-from COBY.topics import PARTITIONS, partition_of
+from COBY.topics import PARTITIONS, REPLAY, partition_of
 from COBY.utils.exceptions import ReplayError
 from COBY.utils.intervals import from_us
 
@@ -106,7 +106,7 @@ def session_partition(name: str) -> int:
 
 def replay_topic(prefix: str, name: str) -> str:
     """The topic that a session writes to."""
-    return f"{prefix}.replay.{name}.v1"
+    return f"{prefix}.{REPLAY.pattern.format(name)}.v1"
 
 
 def offsets_text(offsets: Mapping[str, Mapping[int, tuple[int, int]]]) -> str:

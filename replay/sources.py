@@ -11,9 +11,10 @@ from COBY.records import Session
 from COBY.topics import PARTITIONS, partition_of
 from replay.items import TOPIC, Cursor, Item, Name, Stream, merged
 from replay.log import Log
-from replay.plan import Plan, range_of, symbols_of
+from replay.plan import Plan, asked_of, range_of, recomputed, symbols_of
 from replay.release import Mark
 from replay.scene import SCENE, Scene
+from replay.stored import Stored
 from replay.topic_streams import Piece, TopicStreams, Wanted
 
 
@@ -32,11 +33,13 @@ class Sources:
         """End all clients."""
         self._open.close()
 
-    def items(self, mark: Mark) -> Iterator[tuple[Name, Cursor, Item]]:
+    def items(self, mark: Mark, *, with_scene: bool = True) -> Iterator[tuple[Name, Cursor, Item]]:
         """What follows the mark, in order. BrokerError, StorageError, ReplayError."""
-        return merged(self._streams(mark), mark.cursors)
+        return merged(self._streams(mark, with_scene), mark.cursors)
 
-    def _streams(self, mark: Mark) -> Sequence[Stream]:
+    def _streams(self, mark: Mark, with_scene: bool) -> Sequence[Stream]:
+        if self._session.origin == "recompute":
+            return [recomputed(self._cfg, self._session, self._plan.ends)]
         log = Log(self._cfg)
         self._open.callback(log.close)
         pieces = self._pieces(log, mark)
@@ -44,7 +47,12 @@ class Sources:
         topics = TopicStreams(self._cfg, pieces, wanted, self._stopped)
         self._open.callback(topics.close)
         streams: list[Stream] = list(topics.streams)
-        if not self._session.offsets and not mark.run and mark.cursors.keys() <= {SCENE}:
+        if self._plan.parts:
+            stored = Stored(self._cfg, range_of(self._session), asked_of(self._cfg, self._session))
+            self._open.callback(stored.close)
+            streams += stored.streams(self._plan.parts)
+        is_at_start = not mark.run and mark.cursors.keys() <= {SCENE}
+        if with_scene and is_at_start and not self._session.offsets:
             streams.append(Scene(self._cfg, log, self._session, self._numbers(), wanted))
         return streams
 

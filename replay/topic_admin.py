@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from COBY.config import Config
 from COBY.runtime.kafka import ANSWER_SECONDS, broker_error, require_broker
 from COBY.runtime.topics_admin import REPLICAS
-from COBY.topics import FOREVER, MAX_MESSAGE_BYTES
+from COBY.topics import REPLAY, topic_config
 from replay.sessions import replay_topic
 
 
@@ -18,16 +18,14 @@ def make_topic(cfg: Config, client: AdminClient, session: str) -> None:
     BrokerError `kafka.refused`.
     """
     replicas = min(REPLICAS, len(require_broker(cfg, client).brokers))
-    config = {
-        "cleanup.policy": "delete",
-        "retention.ms": str(FOREVER),
-        "max.message.bytes": str(MAX_MESSAGE_BYTES),
-        "message.timestamp.type": "CreateTime",
-        "message.timestamp.after.max.ms": str(2**63 - 1),
-    }
     safety = {"min.insync.replicas": "2"} if replicas == REPLICAS else {}
     name = replay_topic(cfg.topic_prefix, session)
-    wanted = NewTopic(name, num_partitions=1, replication_factor=replicas, config=config | safety)
+    wanted = NewTopic(
+        name,
+        num_partitions=REPLAY.partitions,
+        replication_factor=replicas,
+        config=topic_config(REPLAY) | safety,
+    )
     try:
         client.create_topics([wanted], operation_timeout=ANSWER_SECONDS)[name].result(2 * ANSWER_SECONDS)
     except KafkaException as error:

@@ -18,10 +18,10 @@ from replay.contents import Difference, Line, Spool, Verdict, compare
 from replay.database import Tables
 from replay.expected import AGGREGATED, NORMALIZED, Expected, Wanted
 from replay.found import Found, Patience
-from replay.log import Log, Range, stored
+from replay.log import Log, Range
 from replay.raw import RawCheck
-from replay.recompute import Recomputation
-from replay.settings import Taken, taken_up
+from replay.recompute import Recomputation, told
+from replay.settings import Taken
 
 Tell = Callable[[str], None]
 WAIT_SECONDS = 10.0
@@ -80,7 +80,7 @@ class _Verification:
 
     def verdicts(self) -> Iterator[Verdict]:
         """Stage by stage: aggregate is judged by the book topic that normalize was judged by before."""
-        taken = self._taken()
+        taken = told(self._cfg, self._log)
         again = Recomputation(self._log, self._cfg.topic_prefix, taken, self._range, self._tell)
         expected = Expected(self._cfg.topic_prefix, self._spool, self._wanted, self._cfg.store_interval_us)
         found = Found(self._log, self._cfg.topic_prefix, self._range, self._wanted, again.reach)
@@ -112,22 +112,6 @@ class _Verification:
         # Compared only now: how far a writer has come, any of its topics may tell.
         for name in self._wanted.topics(names):
             yield compare(expected.sides[name], found.sides[name], found.is_behind)
-
-    def _taken(self) -> Mapping[str, list[Taken]]:
-        topic = topic_name(self._cfg.topic_prefix, "settings")
-        records = [
-            stored(message)
-            for number in self._log.partitions(topic)
-            for batch in self._log.batches(topic, number, *self._log.bounds(topic, number))
-            for message in batch
-        ]
-        taken = taken_up(self._cfg, records)
-        if not taken:
-            allowed = "topics that `python -m streams` has worked on (TOPIC_PREFIX)"
-            raise ReplayError(
-                "replay.settings", "no task has told its settings", where=topic, allowed=allowed
-            )
-        return taken
 
     def _works(self, taken: Mapping[str, list[Taken]]) -> list[Work]:
         works = []

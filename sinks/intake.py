@@ -14,7 +14,7 @@ from typing import cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from COBY.config import Config
-from COBY.runtime.kafka import ANSWER_SECONDS, broker_error, make_consumer
+from COBY.runtime.kafka import ANSWER_SECONDS, broker_error, group_instance_id, make_consumer
 from COBY.runtime.memory import memory
 from COBY.runtime.offsets import Offsets
 from COBY.utils.logging import get_logger
@@ -30,8 +30,8 @@ class Intake:
 
     def __init__(self, cfg: Config, group: str, topics: Sequence[str], ahead: int) -> None:
         """``group`` and ``topics``: full names; ``ahead``: records taken from librdkafka at once, at most."""
-        # No group.instance.id: after a session timeout librdkafka may fence itself and fall silent (its issue 3437).
-        self._consumer = make_consumer(cfg, group)
+        name = group_instance_id(cfg)
+        self._consumer = make_consumer(cfg, group, **{"group.instance.id": name} if name else {})
         self._offsets = Offsets(cfg)
         self._ahead = min(ahead, cfg.data_buffer_size)
         self._backlog: deque[Message] = deque()
@@ -154,7 +154,8 @@ def _check_errors(messages: Iterable[Message]) -> None:
         error = message.error()
         if error is None or error.code() == KafkaError._PARTITION_EOF:
             continue
-        # Of a consumer's fatal error fatal() says False (confluent-kafka-python's issue 869).
+        # Of a consumer's fatal error fatal() says False (confluent-kafka-python's issue 869). After its session has
+        # timed out a named member may be fenced by its own name (librdkafka's issue 3437), and is silent from then on.
         if error.fatal() or error.code() == KafkaError._FATAL:
             raise broker_error("kafka.fatal", error)
         log.warning("kafka_trouble", error=error.str(), topic=message.topic())

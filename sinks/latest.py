@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
+from COBY.jsonform import plain
 from COBY.records import (
     BookTick,
     Candle,
@@ -18,7 +19,6 @@ from COBY.records import (
     TradeEvent,
 )
 from COBY.runtime.redis import feed_key, latest_key, positions_key
-from sinks.jsonform import plain
 
 CHANNELS = ("trade", "book", "gap", "quality", "continuity", "heatmap", "consolidated", "ohlcv", "status")
 """Names of the topics that are cached."""

@@ -269,9 +269,11 @@ def judge(latencies: Latencies, samples: list[str]) -> bool:
     missing = HOPS.keys() - {row[0] for row in rows}
     late = [hop for hop, _, _, p99, _ in rows if p99 > LAG_SECONDS]
     grown = []
-    for name, (first, last) in sorted(thirds(samples).items()):
-        click.echo(f"memory of {name}: {first // MIB} MiB in the first third, {last // MIB} MiB in the last")
-        grown += [name] if last > FLAT * first else []
+    for name, sizes in sorted(thirds(samples).items()):
+        click.echo(
+            f"memory of {name}: {', '.join(f'{size // MIB} MiB' for size in sizes)} at most in the thirds of the time"
+        )
+        grown += [name] if sizes[2] > FLAT * sizes[1] else []
     for name, wrong in (
         ("no hop unseen", sorted(missing)),
         ("no tick blind", latencies.blind[:5]),

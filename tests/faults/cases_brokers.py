@@ -53,8 +53,9 @@ class ThreeBrokersPipeline(Pipeline):
         """By node."""
         return {one.node: one for one in self.servers.brokers if isinstance(one, Broker)}
 
-    def coordinator(self, client: AdminClient) -> int:
-        """The broker that coordinates the stream workers' group."""
+    def coordinator(self) -> int:
+        """The broker that coordinates the stream workers' group. A kept client would ask the former one for ever."""
+        client = admin(self.config)
         group = f"{self.config.topic_prefix}-streams"
         return int(client.describe_consumer_groups([group])[group].result(20).coordinator.id)
 
@@ -109,7 +110,7 @@ class BrokerOfThree(Case):
 
     def _choose(self, pipeline: ThreeBrokersPipeline, round_: int) -> tuple[str, int]:
         if round_ % 3 == 1:
-            found = pipeline.until(lambda: pipeline.coordinator(self._client), 20, "a coordinator")
+            found = pipeline.until(pipeline.coordinator, 20, "a coordinator")
             return "coordinates the stream workers", found
         if round_ % 3 == 2:
             return "its controller leads", pipeline.until(pipeline.controller, 20, "a controller that leads")

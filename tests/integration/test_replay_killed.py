@@ -27,7 +27,7 @@ from tests.integration.sink_helpers import settings
 from tests.integration.verify_run import SECONDS, SYMBOLS, Made, Run, frames, started_ns, told
 
 PREFIX = "treplaykill"
-POINTS = ("replay.released:40", "replay.told:2", "replay.released:1", "replay.told:1")
+POINTS = ("player.released:40", "player.told:2", "player.released:1", "player.told:1")
 
 
 @pytest.fixture(scope="module")

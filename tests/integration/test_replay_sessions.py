@@ -1,6 +1,7 @@
 """Replay sessions on a real broker: what a consumer gets is what it would have got live, at the pace ordered."""
 
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -24,9 +25,9 @@ from tests.integration.replay_world import (
     working,
 )
 from tests.integration.sink_helpers import settings
-from tests.integration.verify_run import SECONDS, SYMBOLS, Made, Run, frames, started_ns, told
+from tests.integration.verify_run import DERIVED, SECONDS, SYMBOLS, Made, Run, frames, started_ns, told
 
-PREFIX = "treplay"
+PREFIX = "treplaysession"
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +174,43 @@ def test_after_a_seek_the_first_record_at_or_after_the_time_comes_next(world, se
     assert until_ended(manager, one).run == 2, "a finished session runs again"
 
 
+def test_recomputed_from_raw_it_is_the_same(world, session, live):
+    _, manager, first_ms = world
+    one = session(0, SECONDS + 5, source="recompute")
+    do(manager.start_replay(one))
+    assert until_ended(manager, one).error is None
+    got = by_sequence(view(world, one))
+    assert digest(got) == digest(live)
+    part = session(30, 50, source="recompute", symbols=["ETHUSDT"], channels=["heatmap", "trade"])
+    do(manager.start_replay(part))
+    do(manager.pause_replay(part))
+    do(manager.resume(part))
+    until_ended(manager, part)
+    cut = within(live, first_ms + 30_000, first_ms + 50_000)
+    assert by_sequence(view(world, part)) == {
+        name: ones
+        for name, ones in cut.items()
+        if name[1] == b"ETHUSDT" and name[0].split(".")[1] in ("heatmap", "trade")
+    }
+
+
+def test_recomputed_under_other_settings_it_is_what_a_worker_would_have_made_under_them(world, session):
+    run, manager, _ = world
+    changes = {"BTC_BUCKET_SIZE": "5", "HEATMAP_DEPTH": "7"}
+    one = session(0, SECONDS + 5, source="recompute", settings=changes)
+    do(manager.start_replay(one))
+    until_ended(manager, one)
+    other = replace(run.cfg, bucket_sizes={"BTCUSDT": 5.0}, heatmap_depth=7)
+    expected = {}
+    for made in Made(run.log, other).outputs:
+        if made.topic in DERIVED:
+            source = dict(made.headers)["source"].decode()
+            name = (f"{PREFIX}.{made.topic}.v1", made.key, source)
+            content = (made.key, made.value, made.timestamp_ms, made.headers)
+            expected.setdefault(name, []).append(content)
+    assert by_sequence(view(world, one)) == expected
+
+
 def test_a_deleted_session_leaves_nothing(world, session):
     run, manager, _ = world
     one = session(0, 10)
@@ -221,6 +259,8 @@ def test_what_can_not_be_is_refused_with_a_code(world, session):
     refused("replay.channel", lambda: make(start, end, 1, channels=["books"]))
     refused("replay.source", lambda: make(start, end, 1, source="kafka"))
     refused("replay.settings", lambda: make(start, end, 1, settings={"HEATMAP_DEPTH": "5"}))
+    odd = {"source": "recompute", "settings": {"EXCHANGES": "okx"}}
+    refused("replay.override", lambda: make(start, end, 1, **odd))
     refused("config.unknown_symbol", lambda: make(start, end, 1, symbols=["XRPUSDT"]))
     refused("config.unknown_exchange", lambda: make(start, end, 1, exchanges=["nyse"]))
     refused("replay.offsets", lambda: make(None, None, 1, offsets={f"{PREFIX}.nothing.v1": {0: (0, 1)}}))

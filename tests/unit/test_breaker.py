@@ -12,10 +12,13 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT")
 LIVED_SECONDS, CALM_SECONDS, REFUSES_SECONDS = 100.0, 80.0, 120.0
 # By DEFAULTS with every draw a half: after a loss the waits are halves of 0.5, 1, 2, 4, 8, 16 and 30 (32 is beyond the
 # cap) seconds, so attempts come 0.25, 0.75, 1.75, 3.75, 7.75, 15.75 and 30.75 s after it. The last of these is the
-# eighth failure, the loss itself being the first: the breaker is open for 60 s, then half open; the next attempt comes
-# 60 s + 15 s later, at 105.75 s, in vain; the next again 75 s later, at 180.75 s, when the exchange is back.
-ATTEMPTS = [0.25, 0.75, 1.75, 3.75, 7.75, 15.75, 30.75, 105.75, 180.75]
-BREAKER = [("open", 30.75), ("half_open", 90.75), ("open", 105.75), ("half_open", 165.75), ("closed", 180.75)]
+# eighth failure, the loss itself being the first: the breaker is open for 20 s, then half open; the next attempt comes
+# 20 s and half of 10 s later, at 55.75 s, in vain, and so do those at 80.75 and 105.75 s; at 130.75 s it is back.
+ATTEMPTS = [0.25, 0.75, 1.75, 3.75, 7.75, 15.75, 30.75, 55.75, 80.75, 105.75, 130.75]
+BREAKER = [
+    ("open", 30.75), ("half_open", 50.75), ("open", 55.75), ("half_open", 75.75), ("open", 80.75),
+    ("half_open", 100.75), ("open", 105.75), ("half_open", 125.75), ("closed", 130.75),
+]  # fmt: skip
 
 
 def metric(producer, name, **labels):
@@ -58,7 +61,7 @@ async def refused(limits, refuses_seconds, sample=()):
 
 
 def test_the_breaker_of_an_exchange_that_refuses_for_two_minutes():
-    sample = (29.0, 32.0, 92.0, 107.0)
+    sample = (29.0, 32.0, 52.5, 57.0)
     attempts, changes, samples, frames = run(refused(DEFAULTS, REFUSES_SECONDS, sample))
     assert [round(at, 2) for at in attempts] == ATTEMPTS
     assert changes[0][0] == "closed"
@@ -76,7 +79,12 @@ def test_the_same_with_other_limits():
     """Half of 1 s, then the cap's half of 1 s: attempts 0.5, 1.0, of which the second is the third failure; 4 s and a
     half later the next."""
     limits = Limits(
-        base_seconds=1.0, cap_seconds=1.0, stable_seconds=50.0, breaker_failures=3, open_seconds=4.0
+        base_seconds=1.0,
+        cap_seconds=1.0,
+        stable_seconds=50.0,
+        breaker_failures=3,
+        open_seconds=4.0,
+        half_open_seconds=1.0,
     )
     attempts, changes, _, _ = run(refused(limits, 7.0))
     assert [round(at, 2) for at in attempts] == [0.5, 1.0, 5.5, 10.0]

@@ -147,5 +147,7 @@ def test_what_is_no_point_is_refused_with_the_points_there_are(text):
 
 
 def test_each_point_is_passed_in_exactly_one_place_of_the_code():
-    code = "".join(path.read_text() for part in ("streams", "sinks") for path in (ROOT / part).glob("*.py"))
+    code = "".join(
+        path.read_text() for part in ("replay", "sinks", "streams") for path in (ROOT / part).glob("*.py")
+    )
     assert sorted(re.findall(r'crash\.reached\("([a-z.]+)"\)', code)) == sorted(crash.POINTS)

@@ -26,7 +26,7 @@ SOURCES = [
 CODE = re.compile(r"[a-z]+\.[a-z_]+|multiple_events")
 # First parts of dotted names that are settings of Kafka's and its clients', or ours of another kind: no codes.
 NO_CODES = {"bootstrap", "cleanup", "client", "coby", "compression", "enable", "group", "linger", "retention"}
-NO_CODES |= {"sasl", "security", "segment", "streams", "timescale"}
+NO_CODES |= {"player", "sasl", "security", "segment", "streams", "timescale"}
 NO_CODES |= {"mexc", "spot", "trade"}  # a file and channels of exchanges
 
 
@@ -91,7 +91,7 @@ def test_the_docs_name_exactly_the_settings_there_are():
 
 def test_the_docs_name_exactly_the_topics_there_are():
     expected = [f"coby.{row.pattern.replace('{}', '<exchange>')}.v1" for row in TOPICS.values()]
-    assert first_cells(block("topics.md", "topics")) == expected
+    assert first_cells(block("topics.md", "topics")) == [*expected, "coby.replay.<session>.v1"]
 
 
 @pytest.mark.parametrize("name", IDS)

@@ -1,21 +1,15 @@
 """The documents against the code, the other way: whatever they name is there, and their programs run."""
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from COBY.codec import encode
-from COBY.config import Config, load_config
+from COBY.config import Config
 from COBY.exchanges import names
-from COBY.records import Cell, Heatmap
 from COBY.runtime.cli import main as coby
-from COBY.runtime.kafka import apply_topics, make_producer
-from COBY.topics import TOPICS, topic_name
+from COBY.topics import REPLAY, TOPICS
 from deploy import docs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,8 +42,8 @@ def test_no_docs_name_a_setting_that_is_not_there():
 
 
 def test_no_docs_name_a_topic_that_is_not_there():
-    exchanges = "|".join(("<exchange>", *names()))
-    known = re.compile("|".join(row.pattern.replace("{}", f"(?:{exchanges})") for row in TOPICS.values()))
+    exchanges, rows = "|".join(("<exchange>", "<session>", *names())), (*TOPICS.values(), REPLAY)
+    known = re.compile("|".join(row.pattern.replace("{}", f"(?:{exchanges})") for row in rows))
     wrong = [(name, topic) for name, topic in in_code(r"coby\.([a-z.<>]+)\.v1") if not known.fullmatch(topic)]
     assert wrong == []
 
@@ -114,31 +108,3 @@ def test_every_path_the_docs_name_is_there():
 def test_python_in_the_docs_compiles(name: str):
     for number, text in enumerate(re.findall(r"```python\n(.*?)```", ALL[name], re.DOTALL)):
         compile(text, f"{name} block {number}", "exec")
-
-
-def test_the_program_in_the_docs_reads_a_heatmap_from_kafka(kafka, topic_prefix):
-    """README's own lines, as a program of their own; only the topic's prefix and where it begins are ours."""
-    cfg = load_config({"TOPIC_PREFIX": topic_prefix, "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers})
-    apply_topics(cfg)
-    cells = [Cell(100_00000000, 3_00000000, 1_00000000, "bid", 1), Cell(110_00000000, 1, 0, "ask", 1)]
-    heatmap = Heatmap("BTCUSDT", 1_700_000_000_000_000, 10_00000000, cells, None, None, [], [])
-    failures: list[Exception] = []
-    producer = make_producer(cfg, failures.append)
-    producer.produce(topic_name(topic_prefix, "heatmap"), encode(heatmap), b"BTCUSDT")
-    assert (producer.flush(60), failures) == (0, [])
-
-    (program,) = (
-        text
-        for text in re.findall(r"```python\n(.*?)```", ALL["README.md"], re.DOTALL)
-        if "heatmap.avsc" in text
-    )
-    program = program.replace("coby.heatmap", f"{topic_prefix}.heatmap").replace('"latest"', '"earliest"')
-    environ = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers}
-    with subprocess.Popen(
-        [sys.executable, "-c", program], cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        process.kill()
-    assert line.startswith("BTCUSDT 2023-11-14 22:13:20+00:00 2 cells, hottest: {")
-    assert "Decimal('3.00000000')" in line

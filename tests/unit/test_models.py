@@ -160,7 +160,8 @@ REFUSED = {
     "ConnectionStatus.last_message_at": [lambda: ConnectionStatus("a", "up", NOW, NAIVE, 0, "closed", None)],
     "ReplaySession.end_time": [lambda: ReplaySession("1", NOW, NOW, 1.0)],
     "ReplaySession.speed": [
-        lambda bad=bad: ReplaySession("1", NOW, NOW + timedelta(1), bad) for bad in (0.0, -1.0)
+        lambda bad=bad: ReplaySession("1", NOW, NOW + timedelta(1), bad)
+        for bad in (-1.0, 0.05, 1001.0, math.nan, math.inf)
     ],
     "ReplayStatus.state": [lambda: ReplayStatus("1", "dancing", None, 1.0, 0, None)],
 }
@@ -181,5 +182,5 @@ def test_what_is_at_the_edge_is_taken():
     OrderBookMetrics(None, None, None, None, None, 0.0)
     ImbalanceMetrics(-1, 1, None, 0)
     ConnectionStatus("a", "connected", NOW, NOW, 0, "closed", None, "a-0", NOW)
-    ReplaySession("1", NOW, NOW + timedelta(1), math.inf)
+    ReplaySession("1", NOW, NOW + timedelta(1), 0)
     ReplayStatus("1", "paused", NOW, 1.0, 0, None)

@@ -47,6 +47,14 @@ def test_after_failures_in_a_row_the_breaker_opens_then_tries_once_more():
     assert backoff.breaker(212) == "closed"
 
 
+def test_once_open_the_next_attempt_comes_within_the_time_for_it():
+    limits = LIMITS._replace(half_open_seconds=6.0)
+    backoff = Backoff(lambda: 0.5, limits)
+    assert [backoff.failed(0) for _ in range(6)] == [0.5, 1, 2, 4, 103, 103]
+    assert Limits().open_seconds + Limits().half_open_seconds <= 30
+    assert Limits().cap_seconds <= 30
+
+
 def test_many_failures_never_overflow():
     backoff = Backoff(lambda: 1.0, LIMITS._replace(breaker_failures=10**9))
     assert max(backoff.failed(0) for _ in range(5_000)) == 8

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from COBY.jsonform import plain
 from COBY.records import Candle, Gap, Heatmap, Record, Settings, Status, TradeEvent
 from COBY.runtime.redis import feed_key, latest_key
 from COBY.utils.exceptions import ValidationError
-from sinks.jsonform import plain
 from sinks.latest import Origin, entry_of, key_parts
 from sinks.patience import pauses
 from sinks.rows import decimal, rows_of
