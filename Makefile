@@ -24,11 +24,11 @@ SOAK ?=
 TESTS ?=
 ARGS ?=
 
-.PHONY: help setup servers demo live test test-long check fmt lint types imports docs-test bench faults load sim-test frames up down proto lock clean
+.PHONY: help setup servers demo live test test-long check fmt lint types imports docs-test bench faults load replay-load sim-test frames up down proto lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
-		while IFS=$$'\t' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
+		while IFS=$$'\t' read -r name what; do printf '  make %-11s %s\n' "$$name" "$$what"; done
 
 setup: $(SETUP) servers ## the environment in .venv and the local servers (other targets do it by themselves)
 
@@ -98,6 +98,9 @@ sim-test: setup ## 200 plain and 200 bad days of every simulated exchange, in me
 
 load: setup ## ten exchanges at 2,000 frames/s for ten minutes: latency of each hop, memory, what went blind
 	$(PY) -m tests.load $(ARGS)
+
+replay-load: setup ## replays beside ten live exchanges at 1,000 frames/s: pace, ten sessions at once, what live feels
+	$(PY) -m tests.replay_load $(ARGS)
 
 frames: setup ## what coby decode makes of the recorded frames, into docs/frames.md
 	$(PY) -m tests.frames_report

@@ -58,6 +58,7 @@ class Player(threading.Thread):
         self._attention = threading.Event()
         self._given_up = False
         self._written = 0.0
+        self._late = metrics().replay_late
         self._counted = place.records
 
     # --- from the worker's thread ----------------------------------------------------------------------------------
@@ -166,6 +167,7 @@ class Player(threading.Thread):
                     return False
                 continue
             if wait <= 0:
+                self._late.observe(-wait)
                 return True
             if wait > YIELD_SECONDS:
                 self._look(now)

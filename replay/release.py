@@ -65,8 +65,10 @@ class Release:
         origin = self._origins.get(item.topic)
         if origin is None:
             origin = self._origins[item.topic] = ("topic", item.topic.encode())
-        more: list[Any] = [origin, self._session, ("run", b"%d" % mark.run), ("n", b"%d" % (mark.n + 1))]
-        headers: list[Any] = [*item.headers, *more, PRELUDE] if prelude else item.headers + more
+        number = ("n", b"%d" % (mark.n + 1))
+        headers: list[Any] = [*item.headers, origin, self._session, ("run", b"%d" % mark.run), number]
+        if prelude:
+            headers.append(PRELUDE)
         kept: list[Mark] = []
         while not self._offer(item, headers, kept):
             self._producer.poll(FULL_SECONDS)
@@ -78,7 +80,10 @@ class Release:
         if not prelude:
             mark.position_ms = item.time_ms
         if item.source is not None and item.position is not None:
-            mark.positions.setdefault(name, {})[item.source] = item.position
+            taken = mark.positions.get(name)
+            if taken is None:
+                taken = mark.positions[name] = {}
+            taken[item.source] = item.position
         if self._keep:
             self._keep = False
             kept.append(mark.copy())

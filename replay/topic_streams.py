@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic
 from types import MappingProxyType
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
@@ -20,9 +20,13 @@ from COBY.stage import parse_position
 from COBY.utils.exceptions import BrokerError
 from replay.items import TOPIC, Item, Name
 
-AHEAD_RECORDS, BEHIND_RECORDS = 1_000, 250
+AHEAD_RECORDS, BEHIND_RECORDS = 4_000, 1_000
 AHEAD_BYTES = 2 * 1024 * 1024
 """Read ahead of one partition, at most; below BEHIND_RECORDS it is fetched again."""
+REFILL_RECORDS = 64
+"""Below that, what has come is taken so often, without waiting: who waits for a fetch is late."""
+QUEUED_RECORDS = 2_000
+"""What the client itself holds of a partition is thrown away when that pauses."""
 FETCH_RECORDS = 500
 FETCH_SECONDS = 0.05
 QUIET_SECONDS = 30.0
@@ -81,7 +85,8 @@ class TopicStreams:
         self, cfg: Config, pieces: Sequence[Piece], wanted: Wanted, stopped: Callable[[], bool]
     ) -> None:
         """``stopped`` is asked while nothing comes: reading then raises Stopped."""
-        self._consumer = range_consumer(cfg, "replay", fetch_wait_max_ms=10)
+        fetch: dict[str, Any] = {"fetch_wait_max_ms": 10, "queued_min_messages": QUEUED_RECORDS}
+        self._consumer = range_consumer(cfg, "replay", **fetch)
         self._stopped = stopped
         self.streams = [TopicStream(self, piece, wanted) for piece in pieces if piece.first < piece.end]
         self._by_place = {(one.piece.topic, one.piece.partition): one for one in self.streams}
@@ -96,18 +101,24 @@ class TopicStreams:
             [TopicPartition(stream.piece.topic, stream.piece.partition, offset)]
         )
 
-    def pull(self, stream: TopicStream) -> None:
-        """Fetch until that stream has something or is at its end."""
+    def refill(self, stream: TopicStream) -> None:
+        """Fetch again if little is left of that stream, and take what has come."""
         stream.resume(self._consumer)
+        for message in self._consumer.consume(FETCH_RECORDS, 0):
+            self._take(message)
+
+    def pull(self, stream: TopicStream) -> None:
+        """Wait until that stream has something or is at its end."""
         heard = monotonic()
         while not stream.ready and not stream.is_read:
             if self._stopped():
                 raise Stopped
-            messages = self._consumer.consume(FETCH_RECORDS, FETCH_SECONDS)
-            for message in messages:
-                self._take(message)
-            heard = monotonic() if messages else heard
-            if monotonic() > heard + QUIET_SECONDS:
+            first = self._consumer.poll(FETCH_SECONDS)
+            if first is not None:
+                self._take(first)
+                self.refill(stream)
+                heard = monotonic()
+            elif monotonic() > heard + QUIET_SECONDS:
                 text = (
                     f"nothing came for {QUIET_SECONDS:g} seconds, though the range ends at {stream.piece.end}"
                 )
@@ -116,15 +127,15 @@ class TopicStreams:
                 )
 
     def _take(self, message: Message) -> None:
-        error, place = message.error(), (message.topic() or "", message.partition() or 0)
-        stream = self._by_place.get(place)
-        if error is not None:
-            if error.code() != KafkaError._PARTITION_EOF:
-                raise broker_error("kafka.refused", error, where=place[0])
+        stream = self._by_place.get((message.topic() or "", message.partition() or 0))
+        error = message.error()
+        if error is None:
             if stream is not None:
-                stream.reached(message.offset() or 0)
+                stream.take(message, self._consumer)
+        elif error.code() != KafkaError._PARTITION_EOF:
+            raise broker_error("kafka.refused", error, where=message.topic())
         elif stream is not None:
-            stream.take(message, self._consumer)
+            stream.reached(message.offset() or 0)
 
 
 class TopicStream:
@@ -156,19 +167,22 @@ class TopicStream:
         if self._next >= self.piece.end:
             return
         self._streams.begin(self, self._next)
+        ready, has = self.ready, self._wanted.has
         while True:
-            while not self.ready:
-                if self.is_read:
-                    return
+            left = len(ready)
+            if left <= BEHIND_RECORDS and not left % REFILL_RECORDS and not self.is_read:
+                self._streams.refill(self)
                 self._streams.pull(self)
-            message = self.ready.popleft()
+            if not ready:
+                return
+            message = ready.popleft()
             self._bytes -= len(message)
             item = item_of(message)
             if item.source is not None and item.position is not None:
                 if item.position <= taken.get(item.source, (-1, -1)):
                     continue
                 taken[item.source] = item.position
-            if self._wanted.has(item):
+            if has(item):
                 yield item
 
     def take(self, message: Message, consumer: Consumer) -> None:

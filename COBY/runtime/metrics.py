@@ -60,6 +60,12 @@ class Metrics:
         self.lag = self._gauge("lag_records", "Records not yet read.", "group", "topic", "partition")
         self.buffered = self._gauge("buffered_records", "Records between source and sink.", "stage")
         self._frame_age = self._gauge("last_frame_age_seconds", "Seconds since the last frame.", "exchange")
+        self.replay_late = Histogram(
+            "coby_replay_late_seconds",
+            "Seconds from when a record of a paced replay was due until it was released.",
+            buckets=BATCH_BUCKETS,
+            registry=registry,
+        )
         self.memory_full = Gauge(
             "coby_memory_full",
             "1: twice within ten minutes near MAX_MEMORY_USAGE, takes nothing new.",

@@ -45,19 +45,10 @@ def measure(recording: Path, kafka_env: dict[str, str], rounds: int) -> dict[str
 def fill(config: Config, recording: Path) -> tuple[int, int]:
     """Write the raw topic; its times are of now, or retention would take it away. (frames, records)"""
     log, rows = RawLog(), list(recorded(recording))
-    first = rows[0]["received_at_ns"]
-    length = int((rows[-1]["received_at_ns"] - first) / PACE) + GRID_NS
+    length = length_ns(rows, PACE)
     start = time.time_ns() - REPEATS * length
-    marked = 0
     for repeat in range(REPEATS):
-        for row in rows:
-            ns = start + repeat * length + int((row["received_at_ns"] - first) / PACE)
-            if ns // GRID_NS > marked:
-                marked = ns // GRID_NS
-                log.mark(marked * GRID_NS)
-            kind = "http" if row["dir"] == "http" else "ws"
-            more = {"symbol": "BTCUSDT"} if kind == "http" else {}
-            log.frame(ns, row["frame"].encode(), f"bench-{repeat}", kind, **more)
+        one_pass(log, rows, start + repeat * length, f"bench-{repeat}", PACE)
     producer = make_producer(config, on_error=_raise)
     topic = topic_name(config.topic_prefix, "raw", "binance")
     for record in log.records:
@@ -71,6 +62,32 @@ def fill(config: Config, recording: Path) -> tuple[int, int]:
         )
     producer.flush()
     return REPEATS * len(rows), len(log.records)
+
+
+def length_ns(rows: list[dict[str, Any]], pace: float) -> int:
+    """How much stream time a recording takes at that pace."""
+    return int((rows[-1]["received_at_ns"] - rows[0]["received_at_ns"]) / pace) + GRID_NS
+
+
+def one_pass(
+    log: RawLog,
+    rows: list[dict[str, Any]],
+    start_ns: int,
+    conn: str,
+    pace: float = 1.0,
+    symbols: tuple[str, ...] = ("BTCUSDT",),
+) -> None:
+    """Add the recording to a log, as a connection of its own, with marks; each frame once for each symbol."""
+    first, marked = rows[0]["received_at_ns"], start_ns // GRID_NS - 1
+    for row in rows:
+        ns = start_ns + int((row["received_at_ns"] - first) / pace)
+        if ns // GRID_NS > marked:
+            marked = ns // GRID_NS
+            log.mark(marked * GRID_NS)
+        kind = "http" if row["dir"] == "http" else "ws"
+        for symbol in symbols:
+            body = row["frame"].replace("BTCUSDT", symbol).replace("btcusdt", symbol.lower()).encode()
+            log.frame(ns, body, conn, kind, **({"symbol": symbol} if kind == "http" else {}))
 
 
 def _raise(error: Exception) -> None:

@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from COBY.runtime.kafka import apply_topics
+from COBY.runtime.metrics import metrics
 from COBY.utils.exceptions import CobyError
 from tests.conftest import delete_topics
 from tests.integration.replay_world import (
@@ -209,6 +210,21 @@ def test_recomputed_under_other_settings_it_is_what_a_worker_would_have_made_und
             content = (made.key, made.value, made.timestamp_ms, made.headers)
             expected.setdefault(name, []).append(content)
     assert by_sequence(view(world, one)) == expected
+
+
+def test_a_paced_replay_counts_how_late_each_record_of_its_range_was(world, session):
+    def counted():
+        return metrics().registry.get_sample_value("coby_replay_late_seconds_count")
+
+    _, manager, _ = world
+    paced, full = session(20, 50, speed=100), session(20, 50, speed=0)
+    before = counted()
+    do(manager.start_replay(paced))
+    until_ended(manager, paced)
+    assert counted() - before == len(view(world, paced)) > 0
+    do(manager.start_replay(full))
+    until_ended(manager, full)
+    assert counted() - before == len(view(world, paced)), "at full speed nothing is late"
 
 
 def test_a_deleted_session_leaves_nothing(world, session):
