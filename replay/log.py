@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
+from time import monotonic, sleep
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # re-exported without __all__
 
 from COBY.config import Config
@@ -15,6 +16,15 @@ from COBY.runtime.ranges import range_consumer, read_range
 from COBY.stage import StoredRecord
 
 BATCH_RECORDS = 500
+MOVING = (
+    KafkaError._NOENT,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+)
+"""A partition's leader is just changing: asked again."""
+PAUSE_SECONDS = 0.2
 QUIET_SECONDS = 30.0
 """A partition that says it holds more and gives nothing for so long can't be read."""
 
@@ -61,12 +71,15 @@ class Log:
 
     def _offset(self, topic: str, number: int, spec: OffsetSpec) -> int:
         """Asked by a client of its own: on the consumer's connection each question waits behind a long fetch."""
-        asked = TopicPartition(topic, number)
-        try:
-            answer = self._admin.list_offsets({asked: spec}, request_timeout=ANSWER_SECONDS)[asked]
-            return int(answer.result(2 * ANSWER_SECONDS).offset)
-        except KafkaException as error:
-            raise broker_error("kafka.refused", error, where=f"{topic}/{number}") from error
+        asked, until = TopicPartition(topic, number), monotonic() + ANSWER_SECONDS
+        while True:
+            try:
+                answer = self._admin.list_offsets({asked: spec}, request_timeout=ANSWER_SECONDS)[asked]
+                return int(answer.result(2 * ANSWER_SECONDS).offset)
+            except KafkaException as error:
+                if error.args[0].code() not in MOVING or monotonic() > until:
+                    raise broker_error("kafka.refused", error, where=f"{topic}/{number}") from error
+                sleep(PAUSE_SECONDS)
 
     def batches(self, topic: str, number: int, start: int, end: int) -> Iterator[list[Message]]:
         """The records from offset ``start`` up to, without, ``end``, in pieces, where they still exist."""
