@@ -36,9 +36,8 @@ class Board:
         self._topic = topic_name(cfg.topic_prefix, "session")
         self._errors: list[BrokerError] = []
         self._producer = make_producer(cfg, self._errors.append, client_id="coby-replay", linger_ms=0)
-        self._consumer = make_consumer(
-            cfg, f"{cfg.topic_prefix}.board", fetch_wait_max_ms=20, enable_partition_eof=True
-        )
+        shortly = {"fetch_wait_max_ms": 20, "topic_metadata_refresh_fast_interval_ms": 10}
+        self._consumer = make_consumer(cfg, f"{cfg.topic_prefix}.board", enable_partition_eof=True, **shortly)
         self._offsets = Offsets(cfg)
         self._next: dict[int, int] = {}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from time import monotonic
+from time import monotonic, time_ns
 from typing import Any, NamedTuple
 
 from COBY.codec import decode
@@ -34,6 +34,8 @@ LATE_MS = 60_000
 GRACE_MS = 5_000
 """Added to what the book records tell: other topics are other partitions."""
 
+Sources = set[tuple[str, str]]
+"""Exchange and symbol."""
 Span = tuple[str, int, int, int]
 """Topic, partition, and the offsets [first, end)."""
 
@@ -94,8 +96,9 @@ def plan(cfg: Config, log: Log, session: Session) -> Plan:
     of_topics, gone = _by_time(cfg, log, session, within)
     if session.origin == "topics" or not gone:
         missing = [f"{channel}: what was there before its oldest record is gone" for channel in gone]
-        return of_topics._replace(missing=missing)
-    return _stored(cfg, log, session, gone, within)._replace(spans=of_topics.spans)
+        return of_topics._replace(missing=of_topics.missing + missing)
+    stored = _stored(cfg, log, session, gone, within)
+    return stored._replace(spans=of_topics.spans, missing=of_topics.missing + stored.missing)
 
 
 def _stored(cfg: Config, log: Log | None, session: Session, channels: Sequence[str], within: Range) -> Plan:
@@ -154,25 +157,27 @@ def _by_offsets(log: Log, session: Session) -> Plan:
 def _by_time(cfg: Config, log: Log, session: Session, within: Range) -> tuple[Plan, list[str]]:
     """The pieces of topics, and the channels of which these no longer hold the range's beginning."""
     numbers = sorted({partition_of(symbol.encode(), PARTITIONS) for symbol in symbols_of(cfg, session)})
-    late_ms = {number: _late_ms(cfg, log, number, within.to_ms) for number in numbers}
+    late = {number: _late_ms(cfg, log, number, within.to_ms) for number in numbers}
     places = [
         (topic_name(cfg.topic_prefix, one), number) for one in channels_of(session) for number in numbers
     ]
     firsts = log.all_first_since(dict.fromkeys(places, within.from_ms))
-    ends = log.all_first_since({place: within.to_ms + late_ms[place[1]] for place in places})
+    ends = log.all_first_since({place: within.to_ms + late[place[1]][0] for place in places})
     bounds = log.all_bounds(places)
     spans = [(*place, firsts[place], ends[place]) for place in places if firsts[place] < ends[place]]
     gone = {topic for (topic, number), first in firsts.items() if first and first == bounds[topic, number][0]}
     channels = [one for one in channels_of(session) if topic_name(cfg.topic_prefix, one) in gone]
-    return Plan(spans, [], [], {}), channels
+    behind = sorted("/".join(source) for _, sources in late.values() for source in sources)
+    missing = [f"not come to the range's end: {' '.join(behind)}"] if behind else []
+    return Plan(spans, [], missing, {}), channels
 
 
-def _late_ms(cfg: Config, log: Log, number: int, to_ms: int) -> int:
-    """How far after ``to_ms`` the records of a partition go before every source has passed it.
+def _late_ms(cfg: Config, log: Log, number: int, to_ms: int) -> tuple[int, Sources]:
+    """How far after ``to_ms`` a partition's records go before every source has passed it; the sources that have not.
 
-    Waits for sources that are on their way; what does not come within SETTLE_SECONDS does not belong to the range.
+    Those of a range that has just ended may be on their way; what does not come in time does not belong to it.
     """
-    topic, until = topic_name(cfg.topic_prefix, "book"), monotonic() + SETTLE_SECONDS
+    topic, until = topic_name(cfg.topic_prefix, "book"), monotonic() + _settle_seconds(to_ms)
     symbols = [symbol for symbol in cfg.symbols if partition_of(symbol.encode(), PARTITIONS) == number]
     open_ = {(exchange, symbol) for exchange in cfg.exchanges for symbol in symbols}
     at, furthest_ms = log.first_since(topic, number, to_ms), to_ms
@@ -183,11 +188,16 @@ def _late_ms(cfg: Config, log: Log, number: int, to_ms: int) -> int:
                 open_.discard((tick.exchange, tick.symbol))
             furthest_ms = max(furthest_ms, tick.timestamp // 1000)
             if not open_:
-                return furthest_ms - to_ms + GRACE_MS
+                return furthest_ms - to_ms + GRACE_MS, set()
         at = max(at, end)
         if monotonic() > until:
-            return LATE_MS
-    return LATE_MS
+            break
+    return LATE_MS, open_
+
+
+def _settle_seconds(to_ms: int) -> float:
+    age_seconds = time_ns() / 1e9 - to_ms / 1e3
+    return SETTLE_SECONDS if age_seconds < SETTLE_SECONDS else 0.0
 
 
 def _ticks(log: Log, topic: str, number: int, first: int, end: int) -> Iterator[BookTick]:

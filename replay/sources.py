@@ -46,6 +46,7 @@ class Sources:
         wanted = self._wanted()
         topics = TopicStreams(self._cfg, pieces, wanted, self._stopped)
         self._open.callback(topics.close)
+        topics.begin({name: cursor.place for name, cursor in mark.cursors.items()})
         streams: list[Stream] = list(topics.streams)
         if self._plan.parts:
             stored = Stored(self._cfg, range_of(self._session), asked_of(self._cfg, self._session))

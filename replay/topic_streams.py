@@ -86,6 +86,9 @@ class TopicStreams:
     ) -> None:
         """``stopped`` is asked while nothing comes: reading then raises Stopped."""
         fetch: dict[str, Any] = {"fetch_wait_max_ms": 10, "queued_min_messages": QUEUED_RECORDS}
+        fetch["topic_metadata_refresh_fast_interval_ms"] = (
+            10  # a topic new to the client is looked for at once
+        )
         self._consumer = range_consumer(cfg, "replay", **fetch)
         self._stopped = stopped
         self.streams = [TopicStream(self, piece, wanted) for piece in pieces if piece.first < piece.end]
@@ -95,11 +98,13 @@ class TopicStreams:
         """End the consumer."""
         self._consumer.close()
 
-    def begin(self, stream: TopicStream, offset: int) -> None:
-        """Read a partition from that offset on."""
-        self._consumer.incremental_assign(
-            [TopicPartition(stream.piece.topic, stream.piece.partition, offset)]
-        )
+    def begin(self, places: Mapping[Name, int]) -> None:
+        """Read all partitions from these places on, 0 where there is none: before the streams are asked."""
+        for stream in self.streams:
+            stream.begin(places.get(stream.name, 0))
+        wanted = [stream.start() for stream in self.streams if not stream.is_read]
+        if wanted:
+            self._consumer.assign(wanted)
 
     def refill(self, stream: TopicStream) -> None:
         """Fetch again if little is left of that stream, and take what has come."""
@@ -160,13 +165,19 @@ class TopicStream:
         """Topic, partition, and that it is a topic's."""
         return self.piece.name
 
-    def since(self, place: int) -> Iterator[Item]:
-        """The records from an offset on that take part, without repeats. To be asked once."""
+    def begin(self, place: int) -> None:
+        """Where its reading begins."""
         self._next = max(place, self.piece.first)
+        self.is_read = self._next >= self.piece.end
+
+    def start(self) -> TopicPartition:
+        """The same for a consumer."""
+        return TopicPartition(self.piece.topic, self.piece.partition, self._next)
+
+    def since(self, place: int) -> Iterator[Item]:
+        """The records from where reading has begun, which must be ``place``, that take part, without repeats. Once."""
+        assert self.is_read or max(place, self.piece.first) == self._next
         taken = dict(self.piece.positions)
-        if self._next >= self.piece.end:
-            return
-        self._streams.begin(self, self._next)
         ready, has = self.ready, self._wanted.has
         while True:
             left = len(ready)

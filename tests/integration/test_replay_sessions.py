@@ -98,7 +98,7 @@ def test_the_whole_range_with_what_comes_after_its_last_tick(world, session, liv
     _, manager, _ = world
     one = session(0, SECONDS + 5)
     do(manager.start_replay(one))
-    until_ended(manager, one)
+    assert until_ended(manager, one).missing[0].startswith("not come to the range's end: binance/")
     assert by_sequence(view(world, one)) == live
 
 
@@ -281,7 +281,7 @@ def test_what_can_not_be_is_refused_with_a_code(world, session):
     refused("config.unknown_exchange", lambda: make(start, end, 1, exchanges=["nyse"]))
     refused("replay.offsets", lambda: make(None, None, 1, offsets={f"{PREFIX}.nothing.v1": {0: (0, 1)}}))
     refused("replay.offsets", lambda: make(None, None, 1, offsets={f"{PREFIX}.trade.v1": {0: (5, 5)}}))
-    refused("replay.empty", lambda: make(start - timedelta(days=2), end - timedelta(days=2), 1))
+    refused("replay.empty", lambda: make(start - timedelta(2), end - timedelta(2), 1, source="topics"))
     refused("replay.unknown_session", lambda: manager.get_replay_status("nobody"))
     assert manager.list_sessions() == [], "nothing was made"
 
