@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from COBY.runtime.kafka import client_settings
 from deploy.local import fetch
 from deploy.local.demo import Demo, start, summary
+from deploy.local.demo_facts import read_all
 from deploy.local.ports import HOST
 from deploy.local.stack import ROOT
 from replay.manager import KafkaReplayManager
@@ -31,6 +32,7 @@ from tests.integration.replay_world import (
     by_sequence,
     derived_topics,
     do,
+    seen_of,
     until_ended,
     within,
     without_repeats,
@@ -203,7 +205,11 @@ def truth(
 ) -> Iterator[tuple[str, bool, str]]:
     """Each session's records against those of the live topics."""
     servers = demo.config.kafka_bootstrap_servers
-    live = by_sequence(all_of(servers, *derived_topics(demo.config.topic_prefix), seconds=3.0))
+    # Up to the ends of now: live goes on.
+    messages = (
+        one for topic in derived_topics(demo.config.topic_prefix) for one in read_all(demo.config, topic)
+    )
+    live = by_sequence([seen_of(one) for one in messages])
     for session in sessions:
         expected = within(live, session.from_ms, session.to_ms)
         got = without_repeats(all_of(servers, manager.topic(session.id)))

@@ -71,7 +71,7 @@ class Reader:
         while time.monotonic() < heard + seconds and not enough(self.seen):
             for message in self._consumer.consume(1000, 0.05):
                 assert message.error() is None, message.error()
-                self.seen.append(_seen(message))
+                self.seen.append(seen_of(message))
                 heard = time.monotonic()
         return self.seen
 
@@ -79,7 +79,8 @@ class Reader:
         self._consumer.close()
 
 
-def _seen(message):
+def seen_of(message):
+    """A message that a consumer gave."""
     return Seen(
         message.topic(), message.partition(), message.offset(), message.timestamp()[1],
         message.key(), message.value(), message.headers() or [], time.monotonic(),
