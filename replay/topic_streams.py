@@ -85,10 +85,9 @@ class TopicStreams:
         self, cfg: Config, pieces: Sequence[Piece], wanted: Wanted, stopped: Callable[[], bool]
     ) -> None:
         """``stopped`` is asked while nothing comes: reading then raises Stopped."""
-        fetch: dict[str, Any] = {"fetch_wait_max_ms": 10, "queued_min_messages": QUEUED_RECORDS}
-        fetch["topic_metadata_refresh_fast_interval_ms"] = (
-            10  # a topic new to the client is looked for at once
-        )
+        # A topic that is new to the client is looked for at once, and not after a quarter of a second.
+        fetch: dict[str, Any] = {"topic_metadata_refresh_fast_interval_ms": 10, "fetch_wait_max_ms": 10}
+        fetch["queued_min_messages"] = QUEUED_RECORDS
         self._consumer = range_consumer(cfg, "replay", **fetch)
         self._stopped = stopped
         self.streams = [TopicStream(self, piece, wanted) for piece in pieces if piece.first < piece.end]
@@ -105,6 +104,14 @@ class TopicStreams:
         wanted = [stream.start() for stream in self.streams if not stream.is_read]
         if wanted:
             self._consumer.assign(wanted)
+
+    def lost(self) -> list[str]:
+        """What retention took while it was being read, a sentence each."""
+        return [
+            f"{one.piece.topic}/{one.piece.partition}: from offset {one.lost_from} on records went while they were read"
+            for one in self.streams
+            if one.lost_from is not None
+        ]
 
     def refill(self, stream: TopicStream) -> None:
         """Fetch again if little is left of that stream, and take what has come."""
