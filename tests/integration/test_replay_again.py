@@ -178,6 +178,27 @@ def test_under_other_settings_it_is_what_a_run_under_them_makes(recorded, other)
     assert min(recorded.offsets().values()) > 0
 
 
+def test_candles_under_other_ticks_count_each_trade_once(recorded):
+    """They settle at other ticks: what they hold in the end is the same."""
+
+    def last_of(found):
+        candles = [decode(value) for group in found for value, *_ in found[group]]
+        return {
+            (one.symbol, one.timeframe, one.timestamp): (one.open, one.high, one.low, one.close, one.volume)
+            for one in candles
+            if one.timestamp // 1000 > WINDOW.from_ms - 60_000 and one.timeframe in ("1s", "1m")
+        }
+
+    found = last_of(
+        contents(recorded.again(topics=("ohlcv",), overrides={"UPDATE_FREQUENCY": "1"}).since(0), PREFIX)
+    )
+    live = last_of(recorded.expected(topics={"ohlcv"}))
+    assert len(found) > 20
+    assert {name: live[name] for name in found if name in live} == {
+        name: found[name] for name in found if name in live
+    }
+
+
 def test_candles_do_not_depend_on_bucket_sizes(recorded):
     found = contents(recorded.again(topics=("ohlcv",), overrides=OTHERS[0]).since(0), PREFIX)
     expected = recorded.expected(topics={"ohlcv"})
