@@ -20,13 +20,12 @@ from COBY.stage import parse_position
 from COBY.utils.exceptions import BrokerError
 from replay.items import TOPIC, Item, Name
 
-AHEAD_RECORDS, BEHIND_RECORDS = 4_000, 1_000
-AHEAD_BYTES = 2 * 1024 * 1024
-"""Read ahead of one partition, at most; below BEHIND_RECORDS it is fetched again."""
+AHEAD_RECORDS, AHEAD_BYTES = 8_000, 2 * 1024 * 1024
+"""Read ahead of one partition, at most; once less than half of both is left, it is fetched again."""
 REFILL_RECORDS = 64
-"""Below that, what has come is taken so often, without waiting: who waits for a fetch is late."""
-QUEUED_RECORDS = 2_000
-"""What the client itself holds of a partition is thrown away when that pauses."""
+"""Below half, what has come is taken so often, without waiting: who waits for a fetch is late."""
+QUEUED_RECORDS, QUEUED_BYTES = 2_000, 256 * 1024
+"""What the client itself holds of a partition, about: it is thrown away when that pauses."""
 FETCH_RECORDS = 500
 FETCH_SECONDS = 0.05
 QUIET_SECONDS = 30.0
@@ -85,9 +84,15 @@ class TopicStreams:
         self, cfg: Config, pieces: Sequence[Piece], wanted: Wanted, stopped: Callable[[], bool]
     ) -> None:
         """``stopped`` is asked while nothing comes: reading then raises Stopped."""
-        # A topic that is new to the client is looked for at once, and not after a quarter of a second.
-        fetch: dict[str, Any] = {"topic_metadata_refresh_fast_interval_ms": 10, "fetch_wait_max_ms": 10}
-        fetch["queued_min_messages"] = QUEUED_RECORDS
+        fetch: dict[str, Any] = {
+            "fetch_wait_max_ms": 10,
+            "fetch_message_max_bytes": QUEUED_BYTES,
+            "queued_min_messages": QUEUED_RECORDS,
+            # Once it holds as much, a second would pass before it fetches again.
+            "fetch_queue_backoff_ms": 5,
+            # A topic new to the client is looked for at once.
+            "topic_metadata_refresh_fast_interval_ms": 10,
+        }
         self._consumer = range_consumer(cfg, "replay", **fetch)
         self._stopped = stopped
         self.streams = [TopicStream(self, piece, wanted) for piece in pieces if piece.first < piece.end]
@@ -163,7 +168,7 @@ class TopicStream:
         """Retention took records while it was read: the first offset that is missing."""
         self._streams = streams
         self._wanted = wanted
-        self._next = piece.first
+        self._begun = self._next = piece.first
         self._bytes = 0
         self._is_paused = False
 
@@ -174,7 +179,7 @@ class TopicStream:
 
     def begin(self, place: int) -> None:
         """Where its reading begins."""
-        self._next = max(place, self.piece.first)
+        self._begun = self._next = max(place, self.piece.first)
         self.is_read = self._next >= self.piece.end
 
     def start(self) -> TopicPartition:
@@ -183,12 +188,11 @@ class TopicStream:
 
     def since(self, place: int) -> Iterator[Item]:
         """The records from where reading has begun, which must be ``place``, that take part, without repeats. Once."""
-        assert self.is_read or max(place, self.piece.first) == self._next
+        assert max(place, self.piece.first) == self._begun
         taken = dict(self.piece.positions)
         ready, has = self.ready, self._wanted.has
         while True:
-            left = len(ready)
-            if left <= BEHIND_RECORDS and not left % REFILL_RECORDS and not self.is_read:
+            if not len(ready) % REFILL_RECORDS and not self.is_read and self._is_behind():
                 self._streams.refill(self)
                 self._streams.pull(self)
             if not ready:
@@ -227,9 +231,12 @@ class TopicStream:
 
     def resume(self, consumer: Consumer) -> None:
         """Fetch again if it was paused and little is left."""
-        if self._is_paused and len(self.ready) <= BEHIND_RECORDS:
+        if self._is_paused and self._is_behind():
             consumer.resume([self._partition()])
             self._is_paused = False
+
+    def _is_behind(self) -> bool:
+        return len(self.ready) <= AHEAD_RECORDS // 2 and self._bytes <= AHEAD_BYTES // 2
 
     def _end(self, consumer: Consumer) -> None:
         self.is_read = True
