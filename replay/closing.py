@@ -10,7 +10,6 @@ from collections.abc import Iterable
 import msgspec
 
 from COBY.aggregate import AggregateTask, SavedSymbol, State, Waiting
-from COBY.config import Config
 from COBY.snapshots import Snapshot
 from COBY.stage import Output, StoredRecord
 from replay.items import Item
