@@ -60,8 +60,13 @@ class Intake:
         """
         self._hold(memory().full)
         if not self._backlog:
-            self._backlog.extend(self._records(lambda: self._consumer.consume(self._ahead, seconds)))
+            self._backlog.extend(self._records(lambda: self._fetch(seconds)))
         return self._backlog.popleft() if self._backlog else None
+
+    def _fetch(self, seconds: float) -> list[Message]:
+        """What there is, as soon as there is anything: consume() waits until it has as many as it was asked for."""
+        first = self._consumer.consume(1, seconds)
+        return [*first, *self._consumer.consume(self._ahead - 1, 0)] if first and self._ahead > 1 else first
 
     def wait(self, seconds: float, stopped: Callable[[], bool]) -> None:
         """Let time pass with the partitions paused, as a member of the group; shorter if stopped or rebalanced."""

@@ -152,19 +152,16 @@ class RedisSink:
             self._shown.lag.labels(self._group, partition[0], str(partition[1])).set(lag)
 
     def _collect(self) -> list[Message]:
-        messages: list[Message] = []
+        """A record, and what has come by a batch's time after it."""
         generation = self._intake.generation
-        until = monotonic() + POLL_SECONDS
-        while len(messages) < BATCH_RECORDS and monotonic() < until and not self._stop.is_set():
-            message = self._intake.next(min(POLL_SECONDS, max(0.0, until - monotonic())))
-            if generation != self._intake.generation:
-                return []
-            if message is None:
-                continue
-            if not messages:
-                until = monotonic() + BATCH_SECONDS
+        first = self._intake.next(POLL_SECONDS)
+        if first is None:
+            return []
+        self._stop.wait(BATCH_SECONDS)
+        messages = [first]
+        while len(messages) < BATCH_RECORDS and (message := self._intake.next(0)) is not None:
             messages.append(message)
-        return messages
+        return messages if generation == self._intake.generation else []
 
     def _handle(self, messages: Sequence[Message]) -> None:
         entries: list[tuple[Entry, Partition]] = []
