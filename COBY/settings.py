@@ -170,8 +170,8 @@ class Settings:
     snapshot_interval: float = _setting(
         "SNAPSHOT_INTERVAL",
         decimal_steps("0.1", "3600", "0.001", "seconds"),
-        "5.0",
-        "From one recovery snapshot to the next.",
+        "10.0",
+        "From one recovery snapshot of a task to the next.",
     )
     watchdog_seconds: int = _setting(
         "WATCHDOG_SECONDS",

@@ -19,7 +19,7 @@ from replay.overrides import Overrides
 from replay.pieces import Pieces
 from replay.recompute import Beginning, begin, told, under
 from replay.settings import Taken
-from replay.starts import AGGREGATED, NORMALIZED, Looking, Start, Wanted
+from replay.starts import AGGREGATED, NORMALIZED, Grid, Looking, Start, Wanted, changes
 
 NAME: Name = ("recompute", 0, TOPIC)
 ALL = frozenset((*NORMALIZED, *AGGREGATED))
@@ -54,12 +54,11 @@ class Again:
         try:
             of_then = told(cfg, log)
             self._taken = other.over(of_then) if overrides else of_then
-            looking = Looking(log, cfg.topic_prefix, self._taken, self._wanted, tell)
-            self._starts = looking.starts(ends or {})
-            if overrides:
-                before = Looking(log, cfg.topic_prefix, of_then, self._wanted, tell)
-                works = [start.work for start in self._starts.tasks]
-                other.check(config for work in works for config in before.changes(work))
+            grid = Grid(min(_grids(of_then)), other.grid_us)
+            looking = Looking(log, cfg.topic_prefix, self._taken, self._wanted, grid, tell)
+            works = looking.works(ends or {})
+            other.check(one for work in works for one in changes(log, of_then[work.source], work, within))
+            self._starts = looking.starts(works)
         finally:
             log.close()
         self.ends = {start.work.source: start.end for start in self._starts.tasks}
@@ -152,6 +151,10 @@ class _TaskStream:
                 place += 1
             if record.timestamp >= self._until_ms and header(record.headers, "kind") == b"mark":
                 return
+
+
+def _grids(taken: Mapping[str, list[Taken]]) -> Iterator[int]:
+    return (one.config.update_frequency_us for ours in taken.values() for one in ours)
 
 
 def _item(prefix: str, output: Output, place: int) -> Item:

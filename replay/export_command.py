@@ -40,7 +40,8 @@ def export_(asked: Asked, file: str, file_format: str | None, force: bool) -> No
     try:
         items = (item for _, _, item in sources.items(Mark(), with_scene=False))
         run_export(items, file, file_format, force)
+        lost = sources.lost()
     finally:
         sources.close()
-    for line in settled.missing:
+    for line in settled.missing + lost:
         click.echo(f"missing: {line}", err=True)

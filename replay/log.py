@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from time import monotonic, sleep
 from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
@@ -17,14 +18,17 @@ from COBY.stage import StoredRecord
 Place = tuple[str, int]
 """Topic and partition."""
 BATCH_RECORDS = 500
-QUIET_SECONDS = 30.0
-"""A partition that says it holds more and gives nothing for so long can't be read."""
-MOVED = {
+MOVING = (
+    KafkaError._NOENT,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.UNKNOWN_LEADER_EPOCH,
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-}
-"""Answers to one who asks by a leader of before: a broker that was too busy for a moment leads anew."""
+)
+"""A partition's leader is just changing, or a broker that was too busy for a moment leads anew: asked again."""
+PAUSE_SECONDS = 0.2
+QUIET_SECONDS = 30.0
+"""A partition that says it holds more and gives nothing for so long can't be read."""
 
 
 class Range(NamedTuple):
@@ -88,22 +92,18 @@ class Log:
 
     def _offsets(self, places: Sequence[Place], spec: OffsetSpec) -> dict[Place, int]:
         """Asked by a client of its own: on the consumer's connection each question waits behind a long fetch."""
-        if not places:
-            return {}
-        try:
+        until = monotonic() + ANSWER_SECONDS
+        while places:
             try:
                 return self._asked(places, spec)
             except KafkaException as error:
-                if error.args[0].code() not in MOVED:
-                    raise
+                if error.args[0].code() not in MOVING or monotonic() > until:
+                    where = ", ".join(f"{topic}/{number}" for topic, number in places[:3])
+                    raise broker_error("kafka.refused", error, where=where) from error
                 # The client goes on asking by the leader that it knows; looking at the topics tells it the new one.
                 self._admin.list_topics(timeout=ANSWER_SECONDS)
-                return self._asked(places, spec)
-        except KafkaException as error:
-            where = (
-                f"{places[0][0]}/{places[0][1]}" if len(places) == 1 else f"one of {len(places)} partitions"
-            )
-            raise broker_error("kafka.refused", error, where=where) from error
+                sleep(PAUSE_SECONDS)
+        return {}
 
     def _asked(self, places: Sequence[Place], spec: OffsetSpec) -> dict[Place, int]:
         asked = {TopicPartition(*place): spec for place in places}

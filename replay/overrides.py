@@ -42,6 +42,12 @@ class Overrides:
                     "replay.override", f"{name} can't differ from then", where=name, allowed=ALLOWED
                 )
 
+    @property
+    def grid_us(self) -> int | None:
+        """UPDATE_FREQUENCY in microseconds, None where it does not differ."""
+        seconds: float | None = self._changes.get("update_frequency")
+        return None if seconds is None else round(seconds * 1_000) * 1_000
+
     def applied(self, config: Config) -> Config:
         """That configuration with ours in place of its own."""
         sizes = {symbol: self._bucket_size(config, symbol) for symbol in config.symbols}

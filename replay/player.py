@@ -117,7 +117,9 @@ class Player(threading.Thread):
         sources = Sources(self._cfg, self._session, plan_of(self._place.plan), self._must_stop)
         try:
             self._pace.stop()
-            if self._play_items(sources.items(self._release.mark)):
+            is_over = self._play_items(sources.items(self._release.mark))
+            self._place = _with(self._place, missing=[*dict.fromkeys(self._place.missing + sources.lost())])
+            if is_over:
                 self._tell("finished")
         except Stopped:
             pass

@@ -42,7 +42,7 @@ class Release:
     def __init__(self, cfg: Config, session: str, mark: Mark) -> None:
         """Goes on after ``mark``."""
         self.mark = mark
-        self.delivered = mark
+        self.delivered = mark.copy()
         """The newest kept mark before which everything is delivered."""
         self._errors: list[BrokerError] = []
         self._producer = make_producer(cfg, self._errors.append, client_id="coby-replay", linger_ms=LINGER_MS)

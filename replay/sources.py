@@ -28,6 +28,11 @@ class Sources:
         self._plan = plan
         self._stopped = stopped
         self._open = ExitStack()
+        self._topics: TopicStreams | None = None
+
+    def lost(self) -> list[str]:
+        """What went while it was being read, a sentence each."""
+        return [] if self._topics is None else self._topics.lost()
 
     def close(self) -> None:
         """End all clients."""
@@ -44,7 +49,7 @@ class Sources:
         self._open.callback(log.close)
         pieces = self._pieces(log, mark)
         wanted = self._wanted()
-        topics = TopicStreams(self._cfg, pieces, wanted, self._stopped)
+        self._topics = topics = TopicStreams(self._cfg, pieces, wanted, self._stopped)
         self._open.callback(topics.close)
         topics.begin({name: cursor.place for name, cursor in mark.cursors.items()})
         streams: list[Stream] = list(topics.streams)

@@ -8,7 +8,7 @@ checkpoint is not taken up (it may be of other settings), nor what it says of of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from typing import NamedTuple
 
 import msgspec
@@ -63,6 +63,23 @@ class Wanted(NamedTuple):
         return not self.exchanges or name in AGGREGATED or exchange_of(item.source or "") in self.exchanges
 
 
+class Grid(NamedTuple):
+    """Between two ticks, microseconds: ``then_us`` the least that live had, ``now_us`` one that overrides it."""
+
+    then_us: int
+    now_us: int | None
+
+    def begins_us(self, from_us: int) -> int:
+        """From when on all has to be made again for the ticks from ``from_us`` on: one holds trades since the last."""
+        if self.now_us is None:
+            return from_us
+        return max(0, (-(-from_us // self.now_us) - 1) * self.now_us)
+
+    def has(self, closed_us: int) -> bool:
+        """Whether candles can go on where that tick was the last: the next one would hold trades before it again."""
+        return self.now_us is None or closed_us % self.now_us == 0
+
+
 class Start(NamedTuple):
     """A task of normalize reads offsets up to ``end``, from the first of the checkpoints ``found``, else the oldest."""
 
@@ -87,6 +104,7 @@ class Looking:
         prefix: str,
         taken: Mapping[str, list[Taken]],
         wanted: Wanted,
+        grid: Grid,
         tell: Callable[[str], object],
     ) -> None:
         """``taken``: what each task took up (settings.py)."""
@@ -94,14 +112,14 @@ class Looking:
         self._prefix = prefix
         self._taken = taken
         self._wanted = wanted
+        self._grid = grid
         self._tell = tell
 
-    def starts(self, ends: Mapping[str, int]) -> Starts:
-        """``ends``: source -> the offset at which it ends; where it says nothing, that of now.
+    def works(self, ends: Mapping[str, int]) -> dict[Work, int]:
+        """The tasks of normalize that have to run, and where their partitions end.
 
-        ReplayError `replay.no_start`, `replay.settings`, `replay.empty`.
+        ``ends``: that by source; where it says nothing, it is the end of now. ReplayError `replay.empty`.
         """
-        candles = self._candles() if CANDLES in self._wanted.topics else {}
         works: dict[Work, int] = {}
         for source, taken in self._taken.items():
             work = work_of(self._prefix, source)
@@ -113,19 +131,15 @@ class Looking:
                 works[work] = end
         if not works:
             raise ReplayError("replay.empty", "the raw topics hold nothing of what is asked for")
+        return works
+
+    def starts(self, works: Mapping[Work, int]) -> Starts:
+        """Where they begin. ReplayError `replay.no_start`, `replay.settings`."""
+        candles = self._candles() if CANDLES in self._wanted.topics else {}
         latest = {work: min(end, self._latest(work, candles)) for work, end in works.items()}
         fits = {work: not_after(offset) for work, offset in latest.items()}
         found = checkpoints(self._log, self._prefix, fits, self._tell)
         return Starts([self._start(work, works[work], found[work]) for work in works], candles)
-
-    def changes(self, work: Work) -> Iterable[Config]:
-        """The settings that a task had in the range."""
-        first, end = (
-            self._log.first_since(work.topic, work.partition, time_ms) for time_ms in self._wanted.within
-        )
-        taken = self._taken[work.source]
-        before = [one.config for one in taken if one.next_offset <= first]
-        return before[-1:] + [one.config for one in taken if first < one.next_offset < end]
 
     def _start(self, work: Work, end: int, found: list[Snapshot]) -> Start:
         """Tried out, so that what can't be is known at once."""
@@ -166,20 +180,21 @@ class Looking:
             return False
         first_us = self._wanted.within.from_ms * 1000
         ours = self._symbols(snapshot.partition)
-        return all(one.waiting.closed_us < first_us for name, one in state.symbols.items() if name in ours)
+        closed_us = [one.waiting.closed_us for name, one in state.symbols.items() if name in ours]
+        return all(one < first_us and self._grid.has(one) for one in closed_us)
 
     def _latest(self, work: Work, candles: Mapping[int, Snapshot]) -> int:
         """The offset from which on, at the latest, a task has to be made again."""
-        times_ms, offsets = [self._wanted.within.from_ms], []
+        times_us, offsets = [self._grid.begins_us(self._wanted.within.from_ms * 1000)], []
         if CANDLES in self._wanted.topics:
             for number in range(PARTITIONS):
                 for symbol in self._symbols(number):
-                    closed_us = _closed_us(candles.get(number), symbol)
-                    if closed_us is not None:
-                        times_ms.append(closed_us // 1000 + 1)
+                    next_us = _next_us(candles.get(number), symbol, self._grid.then_us)
+                    if next_us is not None:  # what makes a tick has its time, or a later one
+                        times_us.append(next_us)
                     else:
                         offsets.append(self._first_served(work, symbol))
-        latest = self._log.first_since(work.topic, work.partition, min(times_ms))
+        latest = self._log.first_since(work.topic, work.partition, min(times_us) // 1000)
         return min([latest, *(one for one in offsets if one is not None)])
 
     def _first_served(self, work: Work, symbol: str) -> int | None:
@@ -207,17 +222,25 @@ def served(config: Config, exchange: str, partition: int) -> Set[str]:
     }
 
 
+def changes(log: Log, taken: list[Taken], work: Work, within: Range) -> list[Config]:
+    """The settings that a task had in the range."""
+    first, end = (log.first_since(work.topic, work.partition, time_ms) for time_ms in within)
+    before = [one.config for one in taken if one.next_offset <= first]
+    return before[-1:] + [one.config for one in taken if first < one.next_offset < end]
+
+
 def settings_of(item: Item) -> str:
     """The hash under which a record was made."""
     return next((value or b"" for name, value in item.headers if name == "settings"), b"").decode()
 
 
-def _closed_us(snapshot: Snapshot | None, symbol: str) -> int | None:
-    """Up to where the ticks of a symbol were closed, None where nothing is known of it."""
+def _next_us(snapshot: Snapshot | None, symbol: str, grid_us: int) -> int | None:
+    """The first tick of a symbol that was not closed, None where nothing is known of it."""
     if snapshot is None:
         return None
     saved = msgspec.msgpack.decode(snapshot.state, type=State).symbols.get(symbol)
     if saved is None:
         return None
-    open_us = [time_us for ticks in saved.waiting.open.values() for time_us in ticks]
-    return saved.waiting.closed_us or min(open_us, default=1) - 1
+    if saved.waiting.closed_us:
+        return saved.waiting.closed_us + grid_us
+    return min((time_us for ticks in saved.waiting.open.values() for time_us in ticks), default=0)

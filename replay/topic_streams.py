@@ -110,6 +110,14 @@ class TopicStreams:
         if wanted:
             self._consumer.assign(wanted)
 
+    def lost(self) -> list[str]:
+        """What retention took while it was being read, a sentence each."""
+        return [
+            f"{one.piece.topic}/{one.piece.partition}: from offset {one.lost_from} on records went while they were read"
+            for one in self.streams
+            if one.lost_from is not None
+        ]
+
     def refill(self, stream: TopicStream) -> None:
         """Fetch again if little is left of that stream, and take what has come."""
         stream.resume(self._consumer)

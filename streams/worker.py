@@ -89,10 +89,17 @@ class Worker:
             log.warning("not_saved", seconds=SAVE_SECONDS)
 
     async def save_every(self, seconds: float) -> None:
-        """Save again and again."""
+        """Save each task once in so many seconds, evenly over that time: chunks wait while a state is taken."""
+        await asyncio.sleep(seconds)
         while True:
-            await asyncio.sleep(seconds)
-            await self.save()
+            for tp in list(self.readers):
+                async with self._saving:
+                    reader = self.readers.get(tp)
+                    if reader is not None and not self.failed.done():
+                        await self._saver.save(tp, reader)
+                await asyncio.sleep(seconds / max(1, len(self.readers)))
+            if not self.readers:
+                await asyncio.sleep(seconds)
 
     def drop(self, tp: TP) -> None:
         """Forget a task; the next `start_offsets` makes it anew."""

@@ -64,12 +64,14 @@ def partitions(log):
 class Worker:
     """What one worker makes of it: its outputs, and states of its tasks on the way."""
 
-    def __init__(self, raw, config, states_at=(), seed=1):
-        """``states_at``: seconds of stream time at which the state of each task is kept."""
+    def __init__(self, raw, config, states_at=(), closed_at=(), seed=1):
+        """Seconds of stream time at which states are kept: ``states_at`` of normalize, ``closed_at`` of aggregate."""
         self.states = defaultdict(list)
         """Source -> (next offset, state)."""
         self.outputs, self.books = [], defaultdict(list)
-        self.at = [START_NS // 10**6 + round(1000 * seconds) for seconds in states_at]
+        self.states_at, self.closed_at = (
+            [START_NS // 10**6 + 1000 * seconds for seconds in given] for given in (states_at, closed_at)
+        )
         pieces = []
         for exchange, found in raw.items():
             for number, records in found.items():
@@ -81,7 +83,7 @@ class Worker:
 
     def _normalized(self, task, source, records):
         """Its books by pieces."""
-        left = list(self.at)
+        left = list(self.states_at)
         for place in range(0, len(records), 37):
             piece = records[place : place + 37]
             if left and piece[0].timestamp >= left[0]:
@@ -104,7 +106,7 @@ class Worker:
                 found.append(StoredRecord(len(found), one.timestamp_ms, one.key, one.value, one.headers))
 
     def _aggregated(self, task, source, records):
-        left, closed_ms = list(self.at), 0
+        left, closed_ms = list(self.closed_at), 0
         for record in records:
             if left and closed_ms >= left[0]:
                 left.pop(0)

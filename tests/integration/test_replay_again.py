@@ -18,8 +18,8 @@ from tests.virtual_producers import START_NS
 
 START_MS = START_NS // 10**6
 SECONDS = 50
-CANDLES_FROM, BOOKS_FROM = 12, 24
-"""Seconds: where normalize's two checkpoints are; aggregate's, of both times, lag behind them."""
+CANDLES_FROM, CLOSED, BOOKS_FROM = 12, 18, 24
+"""Seconds: normalize's two checkpoints, and between them aggregate's, with all that had come and was open yet."""
 FIRST, LAST = 33, 45
 WINDOW = Range(START_MS + 1000 * FIRST, START_MS + 1000 * LAST)
 PREFIX = "tagain"
@@ -36,16 +36,14 @@ class Recorded:
         self.cfg = load_config(self.env)
         apply_topics(self.cfg)
         self.market = market(SECONDS, drop_at=38)
-        self.live = Worker(self.market, self.cfg, (CANDLES_FROM, BOOKS_FROM))
+        self.live = Worker(self.market, self.cfg, (CANDLES_FROM, BOOKS_FROM), (CLOSED,))
         self.topics = Topics(self.cfg)
         for exchange, found in self.market.items():
             for number, records in found.items():
                 self.topics.raw(exchange, number, records)
         self.topics.settings(self.cfg, sources(self.market))
         for source, states in self.live.states.items():
-            # Of aggregate only the first: ticks that were open in it were taken from records after the first of
-            # normalize and before the second.
-            for number, (at, state) in enumerate(states[:1] if source.startswith("book") else states):
+            for number, (at, state) in enumerate(states):
                 self.topics.checkpoint(self.cfg, source, at, state, number)
         self.told = []
 
@@ -126,7 +124,8 @@ def test_what_a_tick_closes_comes_after_the_last_of_its_books(recorded):
     name = {topic: topic_name(PREFIX, topic) for topic in DERIVED}
     closed = [name["heatmap"], name["consolidated"], name["ohlcv"]]
     items = list(recorded.again(symbols=("BTCUSDT",)).since(0))
-    seen = {}
+    assert items[0].topic == name["book"]
+    seen = {items[0].time_ms: {items[0].source}}
     for previous, item in pairwise(items):
         assert item.place == previous.place + 1
         if item.topic == name["book"]:
@@ -138,12 +137,12 @@ def test_what_a_tick_closes_comes_after_the_last_of_its_books(recorded):
 
 
 def test_it_goes_on_where_a_killed_one_stood(recorded):
-    asked = ("trade", "heatmap", "ohlcv")
+    asked = ("trade", "heatmap", "gap")
     first = recorded.again(topics=asked)
     whole = list(first.since(0))
     assert [one.place for one in whole] == list(range(len(whole)))
     other = recorded.again(topics=asked, ends=first.ends)
-    for place in (1, len(whole) // 2, len(whole) - 1, len(whole)):
+    for place in (1, len(whole) // 2):
         killed = first.since(0)
         assert list(islice(killed, place)) == whole[:place]
         killed.close()
@@ -177,6 +176,27 @@ def test_under_other_settings_it_is_what_a_run_under_them_makes(recorded, other)
     assert (len(frame.data) > 0, len(frame.exchanges)) == (True, len(NAMES))
     # Each began at a checkpoint of the former settings.
     assert min(recorded.offsets().values()) > 0
+
+
+def test_candles_under_other_ticks_count_each_trade_once(recorded):
+    """They settle at other ticks: what they hold in the end is the same."""
+
+    def last_of(found):
+        candles = [decode(value) for group in found for value, *_ in found[group]]
+        return {
+            (one.symbol, one.timeframe, one.timestamp): (one.open, one.high, one.low, one.close, one.volume)
+            for one in candles
+            if one.timestamp // 1000 > WINDOW.from_ms - 60_000 and one.timeframe in ("1s", "1m")
+        }
+
+    found = last_of(
+        contents(recorded.again(topics=("ohlcv",), overrides={"UPDATE_FREQUENCY": "1"}).since(0), PREFIX)
+    )
+    live = last_of(recorded.expected(topics={"ohlcv"}))
+    assert len(found) > 20
+    assert {name: live[name] for name in found if name in live} == {
+        name: found[name] for name in found if name in live
+    }
 
 
 def test_candles_do_not_depend_on_bucket_sizes(recorded):
