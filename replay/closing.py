@@ -1,4 +1,4 @@
-"""aggregate in the middle of a recomputation: one partition's books, as they are made again, closed tick by tick. Pure.
+"""aggregate in the middle of a recomputation: one partition's books, as they are made again, closed tick by tick.
 
 Its settings change where those of the records do: by then all it was fed before had been made under the former ones.
 """
@@ -10,7 +10,6 @@ from collections.abc import Iterable
 import msgspec
 
 from COBY.aggregate import AggregateTask, SavedSymbol, State, Waiting
-from COBY.config import Config
 from COBY.snapshots import Snapshot
 from COBY.stage import Output, StoredRecord
 from replay.items import Item
@@ -65,11 +64,6 @@ class Closing:
         self._at, self._task = place, AggregateTask(self._configs[place], self._number)
         if state is not None:
             self._task.load(state)
-
-
-def configs_of(taken: Iterable[Taken]) -> list[Config]:
-    """Their settings."""
-    return [one.config for one in taken]
 
 
 def _candles_alone(state: State) -> bytes:

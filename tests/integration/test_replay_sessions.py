@@ -182,7 +182,7 @@ def test_recomputed_from_raw_it_is_the_same(world, session, live):
     assert until_ended(manager, one).error is None
     got = by_sequence(view(world, one))
     assert digest(got) == digest(live)
-    part = session(30, 50, source="recompute", symbols=["ETHUSDT"], channels=["heatmap", "trade"])
+    part = session(30, 50, 4, source="recompute", symbols=["ETHUSDT"], channels=["heatmap", "trade"])
     do(manager.start_replay(part))
     do(manager.pause_replay(part))
     do(manager.resume(part))

@@ -163,7 +163,7 @@ def test_the_commands_apply_and_check(cfg, topic_prefix):
     until(lambda: refusal(check_topics, cfg) is None)
     assert invoke(topics, cfg, "apply").output == ""
     checked = invoke(topics, cfg, "check")
-    assert (checked.exit_code, checked.output) == (0, "26 topics are as in the table\n")
+    assert (checked.exit_code, checked.output) == (0, "27 topics are as in the table\n")
 
 
 def test_lag_is_end_minus_committed(cfg, topic_prefix):
