@@ -48,6 +48,7 @@ class Release:
         self._producer = make_producer(cfg, self._errors.append, client_id="coby-replay", linger_ms=LINGER_MS)
         self._topic = replay_topic(cfg.topic_prefix, session)
         self._session = ("session", session.encode())
+        self._run = ("run", b"%d" % mark.run)
         self._origins: dict[str, tuple[str, bytes]] = {}
         self._keep = False
 
@@ -66,11 +67,20 @@ class Release:
         if origin is None:
             origin = self._origins[item.topic] = ("topic", item.topic.encode())
         number = ("n", b"%d" % (mark.n + 1))
-        headers: list[Any] = [*item.headers, origin, self._session, ("run", b"%d" % mark.run), number]
+        headers: list[Any] = [*item.headers, origin, self._session, self._run, number]
         if prelude:
             headers.append(PRELUDE)
         kept: list[Mark] = []
-        while not self._offer(item, headers, kept):
+        while not self._producer.offer(
+            self._topic,
+            item.value,
+            item.key,
+            headers,
+            timestamp_ms=item.time_ms,
+            partition=0,
+            on_delivery=self._delivery(kept) if self._keep else None,
+            reported=self._keep,
+        ):
             self._producer.poll(FULL_SECONDS)
             if stopped():
                 return False
@@ -100,18 +110,6 @@ class Release:
 
         return delivered
 
-    def _offer(self, item: Item, headers: list[Any], kept: list[Mark]) -> bool:
-        return self._producer.offer(
-            self._topic,
-            item.value,
-            item.key,
-            headers,
-            timestamp_ms=item.time_ms,
-            partition=0,
-            on_delivery=self._delivery(kept) if self._keep else None,
-            reported=self._keep,
-        )
-
     def poll(self) -> None:
         """Serve confirmations. BrokerError once something could not be delivered."""
         self._producer.poll(0)
@@ -130,3 +128,4 @@ class Release:
     def begin_run(self, run: int) -> None:
         """A seek: numbers and cursors begin anew."""
         self.mark = Mark(run, 0, self.mark.records, self.mark.position_ms)
+        self._run = ("run", b"%d" % run)

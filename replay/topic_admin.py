@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import monotonic, sleep
+
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # re-exported without __all__
 
@@ -10,6 +12,8 @@ from COBY.runtime.kafka import ANSWER_SECONDS, broker_error, require_broker
 from COBY.runtime.topics_admin import REPLICAS
 from COBY.topics import REPLAY, topic_config
 from replay.sessions import replay_topic
+
+KNOWN_SECONDS = 0.02
 
 
 def make_topic(cfg: Config, client: AdminClient, session: str) -> None:
@@ -28,8 +32,19 @@ def make_topic(cfg: Config, client: AdminClient, session: str) -> None:
     )
     try:
         client.create_topics([wanted], operation_timeout=ANSWER_SECONDS)[name].result(2 * ANSWER_SECONDS)
+        _wait_for(client, name)
     except KafkaException as error:
         raise broker_error("kafka.refused", error, where=name) from error
+
+
+def _wait_for(client: AdminClient, name: str) -> None:
+    """A broker may answer before it knows the topic itself: who asked for it could not read it yet."""
+    until = monotonic() + ANSWER_SECONDS
+    while monotonic() < until:
+        found = client.list_topics(timeout=ANSWER_SECONDS).topics.get(name)
+        if found is not None and all(one.leader >= 0 for one in found.partitions.values()):
+            return
+        sleep(KNOWN_SECONDS)
 
 
 def delete_topic(cfg: Config, client: AdminClient, session: str) -> None:

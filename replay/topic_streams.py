@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic
 from types import MappingProxyType
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
@@ -248,11 +248,11 @@ class TopicStream:
 
 def item_of(message: Message) -> Item:
     """A consumed record. Derived ones say first where they come from: `source`, then `position`."""
-    headers = cast(Headers, message.headers() or [])
+    headers: Headers = message.headers() or []  # type: ignore[assignment]  # bytes, as they are read
     source = position = None
-    if len(headers) > 1 and headers[0][0] == "source" and headers[1][0] == "position":
-        first, second = headers[0][1], headers[1][1]
-        if first is not None and second is not None:
+    if len(headers) > 1:
+        (one, first), (other, second) = headers[0], headers[1]
+        if one == "source" and other == "position" and first is not None and second is not None:
             source, position = first.decode(), parse_position(second)
     offset = message.offset()
     assert offset is not None

@@ -36,15 +36,16 @@ def main(config: Config) -> None:
     )
     while True:
         for message in consumer.consume(BATCH, 0.1):
-            record = {
-                "key": message.key(),
-                "partition": 0,
-                "timestamp": message.timestamp()[1],
-                "headers": message.headers(),
-            }
             while True:
                 try:
-                    producer.produce(topic, message.value(), **record)
+                    producer.produce(
+                        topic,
+                        message.value(),
+                        message.key(),
+                        partition=0,
+                        timestamp=message.timestamp()[1],
+                        headers=message.headers(),
+                    )
                     break
                 except BufferError:
                     producer.poll(0.05)

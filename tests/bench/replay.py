@@ -132,8 +132,8 @@ def replayed(config: Config, env: dict[str, str], filled: Filled) -> float:
     manager = KafkaReplayManager(config)
     try:
         with process(env, "replay"):
-            times = (from_us(time_ms * 1000) for time_ms in (filled.from_ms, filled.to_ms))
-            session = manager.create_replay_session(*times, speed=0, source="topics")
+            first, last = from_us(1000 * filled.from_ms), from_us(1000 * filled.to_ms)
+            session = manager.create_replay_session(first, last, 0.0, source="topics")
             asyncio.run(manager.start_replay(session))
             found = rate(config, session, filled.within)
             asyncio.run(manager.delete(session))
