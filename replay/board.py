@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic, sleep
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from COBY.codec import encode
 from COBY.config import Config
 from COBY.records import Place, Session
 from COBY.runtime.kafka import ANSWER_SECONDS, broker_error, make_consumer, make_producer
-from COBY.runtime.offsets import Offsets
+from COBY.runtime.offsets import Offsets, Partition
 from COBY.topics import PARTITIONS, topic_name
 from COBY.utils.exceptions import BrokerError, ProcessingError, ReplayError
 from COBY.utils.logging import get_logger
@@ -28,7 +29,7 @@ log = get_logger(__name__)
 
 
 class Board:
-    """All sessions. One thread uses it. BrokerError `kafka.unreachable`, `kafka.silent`, `kafka.delivery`."""
+    """All sessions. One thread uses it. BrokerError `kafka.unreachable`, `.refused`, `.silent`, `.delivery`."""
 
     def __init__(self, cfg: Config) -> None:
         """Reads from the beginning when first asked."""
@@ -49,12 +50,19 @@ class Board:
     def refresh(self) -> Sessions:
         """Read what has come since the last time."""
         if not self._next:
-            oldest = self._offsets.oldest((self._topic, number) for number in range(PARTITIONS))
-            self._next = {number: offset for (_, number), offset in oldest.items()}
+            self._next = self._asked(self._offsets.oldest)
             self._consumer.assign([TopicPartition(self._topic, *place) for place in self._next.items()])
-        ends = self._offsets.ends((self._topic, number) for number in range(PARTITIONS))
-        self._read({number: end for (_, number), end in ends.items()})
+        self._read(self._asked(self._offsets.ends))
         return self.sessions
+
+    def _asked(self, ask: Callable[[list[Partition]], dict[Partition, int]]) -> dict[int, int]:
+        try:
+            found = ask([(self._topic, number) for number in range(PARTITIONS)])
+        except KafkaException as error:
+            raise broker_error("kafka.refused", error, where=self._topic) from error
+        except TimeoutError as error:
+            raise BrokerError("kafka.silent", "a broker does not answer", where=self._topic) from error
+        return {number: offset for (_, number), offset in found.items()}
 
     def _read(self, ends: dict[int, int]) -> None:
         until = monotonic() + ANSWER_SECONDS

@@ -11,6 +11,7 @@ from COBY.config import Config
 from COBY.runtime.kafka import ANSWER_SECONDS, broker_error, require_broker
 from COBY.runtime.topics_admin import REPLICAS
 from COBY.topics import REPLAY, topic_config
+from COBY.utils.exceptions import BrokerError
 from replay.sessions import replay_topic
 
 KNOWN_SECONDS = 0.02
@@ -19,7 +20,7 @@ KNOWN_SECONDS = 0.02
 def make_topic(cfg: Config, client: AdminClient, session: str) -> None:
     """One partition: the whole session in one order. Nothing expires, its records may be years old.
 
-    BrokerError `kafka.refused`.
+    BrokerError `kafka.refused`, `kafka.silent`.
     """
     replicas = min(REPLICAS, len(require_broker(cfg, client).brokers))
     safety = {"min.insync.replicas": "2"} if replicas == REPLICAS else {}
@@ -35,6 +36,8 @@ def make_topic(cfg: Config, client: AdminClient, session: str) -> None:
         _wait_for(client, name)
     except KafkaException as error:
         raise broker_error("kafka.refused", error, where=name) from error
+    except TimeoutError as error:
+        raise BrokerError("kafka.silent", "a broker does not answer", where=name) from error
 
 
 def _wait_for(client: AdminClient, name: str) -> None:
