@@ -20,7 +20,8 @@ from COBY.stage import parse_position
 from COBY.utils.exceptions import BrokerError
 from replay.items import TOPIC, Item, Name
 
-AHEAD_RECORDS, AHEAD_BYTES = 8_000, 2 * 1024 * 1024
+AHEAD_RECORDS = 8_000
+AHEAD_BYTES = 2 * 1024 * 1024
 """Read ahead of one partition, at most; once less than half of both is left, it is fetched again."""
 REFILL_RECORDS = 64
 """Below half, what has come is taken so often, without waiting: who waits for a fetch is late."""
