@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 from COBY.config import Config
-from COBY.stage import Output, header, parse_position
+from COBY.stage import Output, header
 from COBY.topics import PARTITIONS, partition_of, topic_name
 from replay.closing import Closing
 from replay.items import TOPIC, Item, Name, merged
 from replay.log import Log, Range
 from replay.overrides import Overrides
 from replay.pieces import Pieces
-from replay.recompute import Beginning, begin, told, under
+from replay.recompute import Beginning, begin, placed, told, under
 from replay.settings import Taken
 from replay.starts import AGGREGATED, NORMALIZED, Grid, Looking, Start, Wanted, changes
 
@@ -158,9 +158,7 @@ def _grids(taken: Mapping[str, list[Taken]]) -> Iterator[int]:
 
 
 def _item(prefix: str, output: Output, place: int) -> Item:
-    source, position = header(output.headers, "source"), header(output.headers, "position")
-    assert source is not None, "every derived record says where it stands"
-    assert position is not None, "every derived record says where it stands"
+    _, source, position = placed(output)
     return Item(
         output.timestamp_ms,
         topic_name(prefix, output.topic),
@@ -168,6 +166,6 @@ def _item(prefix: str, output: Output, place: int) -> Item:
         output.value,
         list(output.headers),
         place,
-        source.decode(),
-        parse_position(position),
+        source,
+        position,
     )

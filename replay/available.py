@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from COBY.config import Config
 from COBY.records import Session
-from COBY.topics import PARTITIONS, partition_of, topic_name
 from COBY.utils.exceptions import ReplayError
 from replay.log import Log
-from replay.plan import asked_of, channels_of, range_of, recomputed, symbols_of
+from replay.plan import asked_of, channels_of, places_of, range_of, recomputed
 from replay.sessions import offsets_of
 from replay.stored import Stored
 
@@ -61,9 +60,7 @@ def _has_records(cfg: Config, log: Log, session: Session) -> bool:
     if session.origin == "database":
         return False
     within = range_of(session)
-    numbers = {partition_of(symbol.encode(), PARTITIONS) for symbol in symbols_of(cfg, session)}
-    topics = [topic_name(cfg.topic_prefix, channel) for channel in channels_of(session)]
-    places = [(topic, number) for topic in topics for number in sorted(numbers)]
+    places = places_of(cfg, session)
     firsts = log.all_first_since(dict.fromkeys(places, within.from_ms))
     ends = log.all_first_since(dict.fromkeys(places, within.to_ms))
     return any(firsts[place] < ends[place] for place in places)

@@ -103,10 +103,7 @@ class Board:
             if place is not None and place.obeyed >= session.number:
                 return place
             sleep(LOOK_SECONDS)
-        message = f"no worker has carried the order out within {seconds:g} s"
-        raise ReplayError(
-            "replay.no_worker", message, where=session.id, allowed="a running `python -m replay`"
-        )
+        raise _no_worker(session.id, seconds)
 
     def _put(self, name: str, key: bytes, value: bytes | None) -> None:
         self._producer.produce(self._topic, value, key, partition=session_partition(name))

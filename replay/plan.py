@@ -34,7 +34,7 @@ LATE_MS = 60_000
 GRACE_MS = 5_000
 """Added to what the book records tell: other topics are other partitions."""
 
-Sources = set[tuple[str, str]]
+Behind = set[tuple[str, str]]
 """Exchange and symbol."""
 Span = tuple[str, int, int, int]
 """Topic, partition, and the offsets [first, end)."""
@@ -74,6 +74,17 @@ def channels_of(session: Session) -> tuple[str, ...]:
 def symbols_of(cfg: Config, session: Session) -> tuple[str, ...]:
     """The symbols that take part."""
     return tuple(session.symbols) or cfg.symbols
+
+
+def numbers_of(cfg: Config, session: Session) -> list[int]:
+    """The partitions of derived topics that hold its symbols."""
+    return sorted({partition_of(symbol.encode(), PARTITIONS) for symbol in symbols_of(cfg, session)})
+
+
+def places_of(cfg: Config, session: Session) -> list[tuple[str, int]]:
+    """The same of each topic that takes part: (full name, partition)."""
+    topics = [topic_name(cfg.topic_prefix, one) for one in channels_of(session)]
+    return [(topic, number) for topic in topics for number in numbers_of(cfg, session)]
 
 
 def range_of(session: Session, *, whole: bool = False) -> Range:
@@ -156,11 +167,8 @@ def _by_offsets(log: Log, session: Session) -> Plan:
 
 def _by_time(cfg: Config, log: Log, session: Session, within: Range) -> tuple[Plan, list[str]]:
     """The pieces of topics, and the channels of which these no longer hold the range's beginning."""
-    numbers = sorted({partition_of(symbol.encode(), PARTITIONS) for symbol in symbols_of(cfg, session)})
-    late = {number: _late_ms(cfg, log, number, within.to_ms) for number in numbers}
-    places = [
-        (topic_name(cfg.topic_prefix, one), number) for one in channels_of(session) for number in numbers
-    ]
+    late = {number: _late_ms(cfg, log, number, within.to_ms) for number in numbers_of(cfg, session)}
+    places = places_of(cfg, session)
     firsts = log.all_first_since(dict.fromkeys(places, within.from_ms))
     ends = log.all_first_since({place: within.to_ms + late[place[1]][0] for place in places})
     bounds = log.all_bounds(places)
@@ -172,7 +180,7 @@ def _by_time(cfg: Config, log: Log, session: Session, within: Range) -> tuple[Pl
     return Plan(spans, [], missing, {}), channels
 
 
-def _late_ms(cfg: Config, log: Log, number: int, to_ms: int) -> tuple[int, Sources]:
+def _late_ms(cfg: Config, log: Log, number: int, to_ms: int) -> tuple[int, Behind]:
     """How far after ``to_ms`` a partition's records go before every source has passed it; the sources that have not.
 
     Those of a range that has just ended may be on their way; what does not come in time does not belong to it.

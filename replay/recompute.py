@@ -92,7 +92,7 @@ class Recomputation:
                     config = changes.pop(0).config
                     task = under(config, work, task)
                 for output in task.process([stored(message)]):
-                    one = _placed(output)
+                    one = placed(output)
                     passed.see(one)
                     if self._within.holds(output.timestamp_ms):
                         yield one
@@ -197,7 +197,8 @@ def make_task(config: Config, work: Work) -> Task:
     return NormalizeTask(config, work.source.split(".")[1], work.partition)
 
 
-def _placed(output: Output) -> Recomputed:
+def placed(output: Output) -> Recomputed:
+    """An output with where it stands, as its headers say."""
     source, position = header(output.headers, "source"), header(output.headers, "position")
     assert source is not None, "every derived record says where it stands"
     assert position is not None, "every derived record says where it stands"

@@ -25,7 +25,6 @@ STATES = ("book", "heatmap", "consolidated")
 LOOK_BACK_MS = 10_000
 """A state that is older is none: there is a record each tick."""
 DAY_MS = 86_400_000
-SECOND_MS = 1_000
 MINUTE_MS = 60_000
 OF_A_SECOND = b"\x041s"
 """The timeframe of the shortest candles as Avro writes it."""

@@ -8,10 +8,9 @@ from contextlib import ExitStack
 
 from COBY.config import Config
 from COBY.records import Session
-from COBY.topics import PARTITIONS, partition_of
 from replay.items import TOPIC, Cursor, Item, Name, Stream, merged
 from replay.log import Log
-from replay.plan import Plan, asked_of, range_of, recomputed, symbols_of
+from replay.plan import Plan, asked_of, numbers_of, range_of, recomputed, symbols_of
 from replay.release import Mark
 from replay.scene import SCENE, Scene
 from replay.stored import Stored
@@ -59,11 +58,9 @@ class Sources:
             streams += stored.streams(self._plan.parts)
         is_at_start = not mark.run and mark.cursors.keys() <= {SCENE}
         if with_scene and is_at_start and not self._session.offsets:
-            streams.append(Scene(self._cfg, log, self._session, self._numbers(), wanted))
+            numbers = numbers_of(self._cfg, self._session)
+            streams.append(Scene(self._cfg, log, self._session, numbers, wanted))
         return streams
-
-    def _numbers(self) -> set[int]:
-        return {partition_of(symbol.encode(), PARTITIONS) for symbol in symbols_of(self._cfg, self._session)}
 
     def _pieces(self, log: Log, mark: Mark) -> list[Piece]:
         spans = {(topic, number): (first, end) for topic, number, first, end in self._plan.spans}

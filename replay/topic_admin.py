@@ -5,12 +5,12 @@ from __future__ import annotations
 from time import monotonic, sleep
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # re-exported without __all__
+from confluent_kafka.admin import AdminClient
 
 from COBY.config import Config
-from COBY.runtime.kafka import ANSWER_SECONDS, broker_error, require_broker
-from COBY.runtime.topics_admin import REPLICAS
-from COBY.topics import REPLAY, topic_config
+from COBY.runtime.kafka import ANSWER_SECONDS, broker_error
+from COBY.runtime.topics_admin import new_topics
+from COBY.topics import REPLAY
 from COBY.utils.exceptions import BrokerError
 from replay.sessions import replay_topic
 
@@ -22,17 +22,10 @@ def make_topic(cfg: Config, client: AdminClient, session: str) -> None:
 
     BrokerError `kafka.refused`, `kafka.silent`.
     """
-    replicas = min(REPLICAS, len(require_broker(cfg, client).brokers))
-    safety = {"min.insync.replicas": "2"} if replicas == REPLICAS else {}
     name = replay_topic(cfg.topic_prefix, session)
-    wanted = NewTopic(
-        name,
-        num_partitions=REPLAY.partitions,
-        replication_factor=replicas,
-        config=topic_config(REPLAY) | safety,
-    )
+    wanted = new_topics(cfg, client, {name: REPLAY})
     try:
-        client.create_topics([wanted], operation_timeout=ANSWER_SECONDS)[name].result(2 * ANSWER_SECONDS)
+        client.create_topics(wanted, operation_timeout=ANSWER_SECONDS)[name].result(2 * ANSWER_SECONDS)
         _wait_for(client, name)
     except KafkaException as error:
         raise broker_error("kafka.refused", error, where=name) from error

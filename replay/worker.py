@@ -146,7 +146,7 @@ class Worker:
         if session is None:
             self._give_up([name])
             if place is not None:  # left by a worker that did not know
-                self._put(place_key(name))
+                self._forget(name, place_key(name))
         elif session.state == "deleted":
             self._delete(name)
         elif player is not None:
@@ -158,14 +158,13 @@ class Worker:
     def _delete(self, name: str) -> None:
         self._give_up([name])
         delete_topic(self._cfg, self._admin, name)
-        for key in (place_key(name), session_key(name)):
-            self._put(key)
+        self._forget(name, place_key(name), session_key(name))
         log.info("deleted", session=name)
 
-    def _put(self, key: bytes) -> None:
-        """Take a key of the session topic away."""
-        number = session_partition(key.decode().removesuffix("/place"))
-        self._producer.produce(self._topic, None, key, partition=number)
+    def _forget(self, name: str, *keys: bytes) -> None:
+        """Take keys of a session away."""
+        for key in keys:
+            self._producer.produce(self._topic, None, key, partition=session_partition(name))
 
     def _give_up(self, names: list[str]) -> None:
         players = [self._players.pop(name) for name in names if name in self._players]

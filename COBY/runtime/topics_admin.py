@@ -156,12 +156,11 @@ def _value(entries: Mapping[str, Any], setting: str) -> str | None:
     return entries[setting].value if setting in entries else None
 
 
-def _create(cfg: Config, client: AdminClient, rows: Mapping[str, Topic]) -> None:
-    if not rows:
-        return
+def new_topics(cfg: Config, client: AdminClient, rows: Mapping[str, Topic]) -> list[NewTopic]:
+    """What to ask for, by full name and row: as many copies as there are brokers for, three at most."""
     replicas = min(REPLICAS, len(require_broker(cfg, client).brokers))
     safety = {"min.insync.replicas": "2"} if replicas == REPLICAS else {}
-    topics = [
+    return [
         NewTopic(
             name,
             num_partitions=row.partitions,
@@ -170,6 +169,12 @@ def _create(cfg: Config, client: AdminClient, rows: Mapping[str, Topic]) -> None
         )
         for name, row in rows.items()
     ]
+
+
+def _create(cfg: Config, client: AdminClient, rows: Mapping[str, Topic]) -> None:
+    if not rows:
+        return
+    topics = new_topics(cfg, client, rows)
     for name, future in client.create_topics(topics, operation_timeout=ANSWER_SECONDS).items():
         _answer(future, name, unless=KafkaError.TOPIC_ALREADY_EXISTS)  # another `apply` at the same time
 
