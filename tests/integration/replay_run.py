@@ -5,7 +5,8 @@ crashed and repeated what it wrote. One exchange's records come later than the o
 """
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
+from contextlib import contextmanager
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -16,6 +17,10 @@ from COBY.normalize import NormalizeTask
 from COBY.runtime.kafka import make_producer
 from COBY.stage import StoredRecord, parse_position
 from COBY.topics import PARTITIONS, RAW_PARTITIONS, partition_of, topic_name
+from replay.log import Log
+from sinks.timescale import TimescaleSink
+from tests.conftest import delete_topics
+from tests.integration.sink_helpers import prepare, running, settings, settled, until
 from tests.integration.verify_run import SECOND_NS, SECONDS, SYMBOLS
 from tests.raw import RawLog, book_body, depth, trade
 
@@ -135,3 +140,23 @@ def expire(config, log, share):
     admin = AdminClient({"bootstrap.servers": config.kafka_bootstrap_servers, "log_level": 0})
     for done in admin.delete_records(gone).values():
         done.result(30)
+
+
+@contextmanager
+def half_expired(kafka, timescale, prefix):
+    """The run, all stored and half of each topic expired: (cfg, database, its beginning in ns, outputs, a Log)."""
+    with timescale.database() as database:
+        cfg = settings(kafka, database, prefix=prefix, EXCHANGES="binance,okx", SYMBOLS=",".join(SYMBOLS))
+        prepare(cfg)
+        start_ns = began_ns()
+        outputs = made(cfg, start_ns)
+        written = with_repeats(outputs)
+        write(cfg, written)
+        counts = Counter(one.topic for one in written)
+        with running(TimescaleSink, cfg) as store:
+            until(lambda: all(settled(database.dsn, name, counts[name]) for name in TABLED), 60, store)
+        log = Log(cfg)
+        expire(cfg, log, 0.5)
+        yield cfg, database, start_ns, outputs, log
+        log.close()
+    delete_topics(kafka.bootstrap_servers, prefix)

@@ -6,14 +6,10 @@ import pytest
 
 from COBY.codec import decode
 from COBY.stage import parse_position
-from replay.log import Log
-from sinks.timescale import TimescaleSink
-from tests.conftest import delete_topics
-from tests.integration.replay_run import DERIVED, TABLED, began_ns, expire, made, place, with_repeats, write
+from tests.integration.replay_run import DERIVED, TABLED, half_expired, place
 from tests.integration.replay_world import all_of, at_ms, do, managing, until_ended, without_repeats, working
-from tests.integration.sink_helpers import prepare, running, settings, settled, until
 from tests.integration.test_replay_stored import held
-from tests.integration.verify_run import SECONDS, SYMBOLS
+from tests.integration.verify_run import SECONDS
 
 PREFIX = "treplayauto"
 
@@ -21,22 +17,12 @@ PREFIX = "treplayauto"
 @pytest.fixture(scope="module")
 def world(kafka, timescale):
     """(outputs, manager, first ms): two exchanges, all stored, half of each topic expired, a worker."""
-    with timescale.database() as database:
-        cfg = settings(kafka, database, prefix=PREFIX, EXCHANGES="binance,okx", SYMBOLS=",".join(SYMBOLS))
-        prepare(cfg)
-        start_ns = began_ns()
-        outputs = made(cfg, start_ns)
-        written = with_repeats(outputs)
-        write(cfg, written)
-        counts = Counter(one.topic for one in written)
-        with running(TimescaleSink, cfg) as store:
-            until(lambda: all(settled(database.dsn, name, counts[name]) for name in TABLED), 60, store)
-        log = Log(cfg)
-        expire(cfg, log, 0.5)
-        log.close()
-        with working(cfg), managing(cfg) as manager:
-            yield outputs, manager, start_ns // 10**6
-    delete_topics(kafka.bootstrap_servers, PREFIX)
+    with (
+        half_expired(kafka, timescale, PREFIX) as (cfg, _, start_ns, outputs, _),
+        working(cfg),
+        managing(cfg) as manager,
+    ):
+        yield outputs, manager, start_ns // 10**6
 
 
 def played(kafka, manager, first_ms, source, **more):

@@ -1,6 +1,6 @@
 """The database as a source of replays, on real servers: joined to topics that have lost their first half."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import replace
 
 import pytest
@@ -12,13 +12,11 @@ from COBY.topics import PARTITIONS, partition_of, topic_name
 from COBY.utils.exceptions import StorageError
 from replay.borders import Border, Pair, Part, parts_of, source_of
 from replay.items import Cursor, merged
-from replay.log import Log, Range, stored
+from replay.log import Range, stored
 from replay.queries import TABLES, Asked
 from replay.stored import Stored, without_table
-from sinks.timescale import TimescaleSink
-from tests.conftest import delete_topics
-from tests.integration.replay_run import DERIVED, TABLED, began_ns, expire, made, place, with_repeats, write
-from tests.integration.sink_helpers import prepare, query, running, settings, settled, until
+from tests.integration.replay_run import DERIVED, TABLED, half_expired, place
+from tests.integration.sink_helpers import query
 from tests.integration.verify_run import SECONDS, SYMBOLS
 
 KEYS = {
@@ -33,10 +31,10 @@ ALL = Asked()
 class Half:
     """The run: what was made, and what is where."""
 
-    def __init__(self, cfg, database, start_ns, outputs):
+    def __init__(self, cfg, database, start_ns, outputs, log):
         self.cfg, self.database, self.outputs = cfg, database, outputs
         self.within = Range(start_ns // 10**6 - 60_000, start_ns // 10**6 + 1000 * SECONDS + 60_000)
-        self.log = Log(cfg)
+        self.log = log
         self.opened = []
 
     def stored(self, asked=ALL, within=None):
@@ -62,22 +60,8 @@ class Half:
 
 @pytest.fixture(scope="module")
 def half(kafka, timescale):
-    prefix = "treplay"
-    with timescale.database() as database:
-        cfg = settings(kafka, database, prefix=prefix, EXCHANGES="binance,okx", SYMBOLS=",".join(SYMBOLS))
-        prepare(cfg)
-        start_ns = began_ns()
-        outputs = made(cfg, start_ns)
-        written = with_repeats(outputs)
-        write(cfg, written)
-        counts = Counter(one.topic for one in written)
-        with running(TimescaleSink, cfg) as store:
-            until(lambda: all(settled(database.dsn, name, counts[name]) for name in TABLED), 60, store)
-        run = Half(cfg, database, start_ns, outputs)
-        expire(cfg, run.log, 0.5)
-        yield run
-        run.log.close()
-    delete_topics(kafka.bootstrap_servers, prefix)
+    with half_expired(kafka, timescale, "treplay") as (cfg, database, start_ns, outputs, log):
+        yield Half(cfg, database, start_ns, outputs, log)
 
 
 @pytest.fixture(autouse=True)
