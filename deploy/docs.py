@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 WIDTH = 100
 PREFIX = "coby"
-PROGRAM_PACKAGES = ("simulator", "producers", "streams", "sinks", "replay", "deploy")
+PROGRAM_PACKAGES = ("simulator", "producers", "streams", "sinks", "replay", "api", "deploy")
 _BLOCK = re.compile(r"(<!-- generated: (?P<name>[a-z]+) -->\n).*?(<!-- end: (?P=name) -->)", re.DOTALL)
 _TABLE = re.compile(r"CREATE TABLE (\w+) \(\n(.*?)\n\);", re.DOTALL)
 _ALTERED = re.compile(r"ALTER TABLE (\w+)\n(.*?);", re.DOTALL)
