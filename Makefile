@@ -93,8 +93,9 @@ bench: setup ## measure side by side, into bench/results.json
 faults: setup ## deal faults to a running pipeline, check every invariant; CASE= SEED= ROUNDS= (SOAK=30: minutes), all without
 	$(PY) -m tests.faults $(if $(CASE),--case $(CASE)) $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SOAK),--soak $(SOAK)) $(ARGS)
 
-sim-test: setup ## 200 plain and 200 bad days of every simulated exchange, in memory: each book against the simulator's
-	$(PY) -m tests.sim --faults $(ARGS)
+sim-test: setup ## 200 bad days of every simulated exchange in memory (ARGS="--days both": plain ones too), 3 over real sockets
+	$(PY) -m tests.sim $(ARGS)
+	$(PYTEST) tests/integration/test_real_sockets.py tests/integration/test_real_bad_days.py
 
 load: setup ## ten exchanges at 2,000 frames/s for ten minutes: latency of each hop, memory, what went blind
 	$(PY) -m tests.load $(ARGS)

@@ -36,7 +36,7 @@ from sinks.rebuild import Filled, Rebuild, Span, tail_start
 from sinks.rows import TOPICS as STORED
 
 STAGE = "redis"
-BATCH_RECORDS = 200
+BATCH_RECORDS = 500
 BATCH_SECONDS = 0.05
 POLL_SECONDS = 0.1
 LOOK_SECONDS = 1.0
@@ -152,16 +152,22 @@ class RedisSink:
             self._shown.lag.labels(self._group, partition[0], str(partition[1])).set(lag)
 
     def _collect(self) -> list[Message]:
-        """A record, and what has come by a batch's time after it."""
+        """A record, and what has come by a batch's time after it; a full batch waits for nothing more."""
         generation = self._intake.generation
         first = self._intake.next(POLL_SECONDS)
         if first is None:
             return []
-        self._stop.wait(BATCH_SECONDS)
         messages = [first]
+        self._take_up(messages)
+        if len(messages) < BATCH_RECORDS:
+            self._stop.wait(BATCH_SECONDS)
+            self._take_up(messages)
+        return messages if generation == self._intake.generation else []
+
+    def _take_up(self, messages: list[Message]) -> None:
+        """Add what is there by now."""
         while len(messages) < BATCH_RECORDS and (message := self._intake.next(0)) is not None:
             messages.append(message)
-        return messages if generation == self._intake.generation else []
 
     def _handle(self, messages: Sequence[Message]) -> None:
         entries: list[tuple[Entry, Partition]] = []

@@ -38,7 +38,7 @@ from sinks.tables import TABLES
 from sinks.writer import Cursor, Step, another_writer, is_done, isolate, move_progress, write_items
 
 STAGE = "timescale"
-BATCH_SECONDS = 0.5
+BATCH_SECONDS = 0.3
 """A record waits no longer than this for its batch to fill."""
 POLL_SECONDS = 0.1
 AHEAD = 500

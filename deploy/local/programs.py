@@ -21,6 +21,8 @@ class Program:
     metrics_port: int = 0
     """Port of /metrics and /health; 0: none."""
     env: Mapping[str, str] = field(default_factory=dict)
+    nice: int = 0
+    """Below 0: it goes first where processors are scarce."""
 
     def on_port(self, port: int) -> "Program":
         """The same, serving /metrics elsewhere."""
@@ -49,7 +51,8 @@ def pipeline(exchanges: Sequence[str], collectors: int = 1) -> list[Program]:
         for number, (exchange, letter) in enumerate(names)
     ]
     return [
-        Program("streams", _python("streams"), 9102),
+        # Everyone waits for what it makes, and it is one thread. Sinks take more at once when they come to it later.
+        Program("streams", _python("streams"), 9102, nice=-10),
         Program("sink-timescale", _python("sinks.timescale"), 9103),
         Program("sink-redis", _python("sinks.redis"), 9104),
         Program("replay", _python("replay"), 9105),

@@ -43,7 +43,7 @@ def configuration(
 
 def _section(program: Program, logs: Path, directory: Path) -> dict[str, object]:
     # Tied to supervisord: a program never outlives it.
-    command = dies_with_parent(program.command, signal.SIGTERM)
+    command = dies_with_parent(("nice", "-n", str(program.nice), *program.command), signal.SIGTERM)
     # By env, not by `environment =`, which loses quotes at a value's end.
     settings = [f"{key}={value}" for key, value in program.environment.items()]
     return {
