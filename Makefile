@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 SETUP := $(VENV)/.setup
-LOCK = $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes \
+LOCK = $(BIN)/pip-compile --quiet --strip-extras --unsafe-package=coby --generate-hashes \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 # make faults CASE=2 SEED=1 ROUNDS=50 · make demo FOR=60 · make test TESTS=word · make bench sim-test ARGS=…
@@ -120,7 +120,7 @@ proto: $(SETUP) ## renew the modules generated from .proto files
 	done
 
 lock: $(SETUP) ## renew the lock files from pyproject.toml
-	$(LOCK) --output-file=requirements.lock pyproject.toml
+	$(LOCK) --extra=server --output-file=requirements.lock pyproject.toml
 	$(LOCK) --constraint=requirements.lock --extra=dev --output-file=requirements-dev.lock pyproject.toml
 
 # down first: data of running servers must not go. --one-file-system: nor anything mounted.

@@ -28,6 +28,8 @@ class Topic(NamedTuple):
     retention_ms: int
     cleanup: str
     sentence: str
+    also: tuple[str, ...] = ()
+    """Schemas of further records that lie in it under keys of their own."""
 
 
 TOPICS: dict[str, Topic] = {
@@ -103,6 +105,7 @@ TOPICS: dict[str, Topic] = {
             FOREVER,
             "compact",
             "replay sessions and their places",
+            ("place",),
         ),
         *(
             Topic(

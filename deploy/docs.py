@@ -66,7 +66,8 @@ def topics() -> str:
 
 
 def _value(row: Topic) -> str:
-    return f"[{row.schema}](#{row.schema})" if row.schema else "bytes as they came"
+    names = (row.schema, *row.also) if row.schema else ()
+    return ", ".join(f"[{name}](#{name})" for name in names) or "bytes as they came"
 
 
 def _kept(row: Topic) -> str:

@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 import click
 
+from COBY.runtime.extras import needing
 from COBY.runtime.main import guarded
 from COBY.utils.exceptions import CobyError, ServiceError
 from COBY.utils.logging import setup_logging
@@ -22,7 +23,7 @@ class CommandGroup(click.Group):
         return sorted({*super().list_commands(ctx), *_points()})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, loaded now; ServiceError `runtime.command_broken` if it can't be."""
+        """The command of that name, loaded now; ServiceError `runtime.command_broken` or `runtime.library_missing`."""
         own = super().get_command(ctx, cmd_name)
         if own is not None or (point := _points().get(cmd_name)) is None:
             return own
@@ -45,7 +46,9 @@ class CommandGroup(click.Group):
         try:
             command = self.get_command(ctx, name)
         except CobyError as error:
-            return f"(broken) {error.message}"
+            return (
+                f"({'broken' if error.code == 'runtime.command_broken' else 'not installed'}) {error.message}"
+            )
         return "" if command is None else command.get_short_help_str(limit=90)
 
 
@@ -76,7 +79,8 @@ def doctor(disk: str, timeout: float) -> None:
     Example:
       coby doctor --disk /var/lib/kafka
     """
-    from COBY.runtime.doctor import examine  # here: it loads the clients of three servers
+    with needing("the command doctor"):
+        from COBY.runtime.doctor import examine  # here: it loads the clients of three servers
 
     failed = 0
     for finding in examine(disk, timeout):
@@ -91,7 +95,10 @@ def _points() -> dict[str, EntryPoint]:
 
 def _load(point: EntryPoint) -> object:
     try:
-        return point.load()
+        with needing(f"the command {point.name}"):
+            return point.load()
+    except CobyError:
+        raise
     except Exception as error:
         raise _broken(point, f"{type(error).__name__}: {error}") from error
 

@@ -26,6 +26,7 @@
           runtime.port_occupied     another program listens on the port
           runtime.stop_timeout      draining took longer than the time allowed
           runtime.command_broken    a command of `coby` can't be loaded
+          runtime.library_missing   a library that an extra of the package brings is not installed
 
 A family says who can mend it, the code says what happened. A code never changes its meaning; new ones may
 come. Bugs are not here: they are assertions and built-in exceptions, and end the process.

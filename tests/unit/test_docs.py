@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 SOURCES = [
     path
-    for package in ("COBY", "producers", "streams", "sinks", "replay")
+    for package in ("COBY", "producers", "streams", "sinks", "replay", "api")
     for path in (ROOT / package).rglob("*.py")
 ]
 CODE = re.compile(r"[a-z]+\.[a-z_]+|multiple_events")

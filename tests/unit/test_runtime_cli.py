@@ -1,8 +1,10 @@
 """`coby`: commands of its own, commands by entry points, and the doctor."""
 
+import re
 import socket
 import sys
-from importlib.metadata import EntryPoint
+import tomllib
+from importlib.metadata import EntryPoint, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from COBY.runtime import cli
 from COBY.runtime.doctor import Finding, examine
+from COBY.runtime.extras import EXTRAS
 
 PLUGIN = """
 import click
@@ -139,3 +142,40 @@ def test_a_finding_is_one_line():
 def test_the_doctor_starts_no_client_before_it_is_asked():
     source = Path(cli.__file__).read_text()
     assert "\nfrom COBY.runtime.doctor" not in source
+
+
+# --- libraries of an extra that is not installed: test_client_install.py has the real thing --------------------------
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("faust.streams", "the command greet needs faust: pip install 'coby[server]'"),
+        ("pyarrow", "the command greet needs pyarrow: pip install 'coby[client]'"),
+    ],
+)
+def test_a_command_without_its_library_names_the_extra_in_one_line(
+    plugin, tmp_path, monkeypatch, module, line
+):
+    library = module.partition(".")[0]
+    monkeypatch.setitem(sys.modules, library, None)  # importing it raises ModuleNotFoundError
+    (tmp_path / "coby_test_plugin.py").write_text(f"import {module}\n{PLUGIN}")
+    result = coby("greet")
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+    assert result.stderr == f"error runtime.library_missing: {line}\n"
+    assert f"(not installed) {line}" in " ".join(coby("--help").output.split())
+
+
+def test_the_extras_name_what_pyproject_declares_and_the_client_brings_no_more():
+    project = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())["project"]
+    declared = {
+        extra: {re.split(r"[<>=\[ ]", line)[0].lower() for line in project["optional-dependencies"][extra]}
+        for extra in EXTRAS
+    }
+    assert declared["server"] >= {"coby"}  # coby[client]: the programs have the client's libraries too
+    of_modules = {
+        module: {name.lower() for name in names} for module, names in packages_distributions().items()
+    }
+    for extra, modules in EXTRAS.items():
+        named = {name.replace("_", "-") for module in modules for name in of_modules[module]}
+        assert named - {"psycopg-pool"} == declared[extra] - {"coby"}, extra
