@@ -44,3 +44,4 @@ class Place(Record, frozen=True):
     cursors: str
     worker: str
     observed_at: int
+    failure: str | None = None

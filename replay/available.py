@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from COBY.config import Config
 from COBY.records import Session
+from COBY.replays.sessions import offsets_of
 from COBY.utils.exceptions import ReplayError
 from replay.log import Log
-from replay.plan import asked_of, channels_of, places_of, range_of, recomputed
-from replay.sessions import offsets_of
+from replay.plan import channels_of, chosen_of, places_of, range_of, recomputed
 from replay.stored import Stored
 
 
@@ -49,7 +49,7 @@ def _is_stored(cfg: Config, session: Session) -> bool:
     """Whether the database is asked and has rows of the range."""
     if session.origin not in ("auto", "database"):
         return False
-    stored = Stored(cfg, range_of(session), asked_of(cfg, session))
+    stored = Stored(cfg, range_of(session), chosen_of(cfg, session))
     try:
         return bool(stored.parts(channels_of(session), None))
     finally:

@@ -6,7 +6,7 @@ import asyncio
 
 import click
 
-from replay.asked import Asked
+from COBY.replays.asked import Asked
 from replay.range_cli import range_options
 from replay.shown import follow, managing
 

@@ -7,7 +7,7 @@ from time import time_ns
 import click
 
 from COBY.config import load_config
-from replay.asked import Asked, checked, session_of
+from COBY.replays.asked import Asked, checked, session_of
 from replay.available import require_records
 from replay.export_cli import FILE_HELP, export_options, run_export
 from replay.log import Log

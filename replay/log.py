@@ -7,25 +7,18 @@ from itertools import islice
 from time import monotonic, sleep
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaException, Message, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # re-exported without __all__
 
 from COBY.config import Config
 from COBY.runtime.kafka import ANSWER_SECONDS, admin, broker_error, require_broker
+from COBY.runtime.offsets import MOVING
 from COBY.runtime.ranges import range_consumer, read_range
 from COBY.stage import StoredRecord
 
 Place = tuple[str, int]
 """Topic and partition."""
 BATCH_RECORDS = 500
-MOVING = (
-    KafkaError._NOENT,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.FENCED_LEADER_EPOCH,
-    KafkaError.UNKNOWN_LEADER_EPOCH,
-)
-"""A partition's leader is just changing, or a broker that was too busy for a moment leads anew: asked again."""
 PAUSE_SECONDS = 0.2
 QUIET_SECONDS = 30.0
 """A partition that says it holds more and gives nothing for so long can't be read."""

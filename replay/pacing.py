@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-FULL = 0
-"""The speed of a replay that goes as fast as it can."""
-SLOWEST, FASTEST = 100, 1_000_000
-"""Thousandths of a speed: 0.1 to 1,000."""
+from COBY.models.sessions import FULL
 
 
 class Pace:

@@ -14,19 +14,17 @@ from typing import Any, NamedTuple
 from COBY.codec import decode
 from COBY.config import Config
 from COBY.records import BookTick, Session
+from COBY.replays.sessions import CHANNELS, offsets_of, settings_of
 from COBY.topics import PARTITIONS, partition_of, topic_name
 from COBY.utils.exceptions import ReplayError
 from COBY.utils.intervals import format_us
 from replay.again import Again
 from replay.borders import Border, Pair, Part
 from replay.log import Log, Range, stored
-from replay.queries import Asked
+from replay.queries import Chosen
 from replay.revived import LACKING
-from replay.sessions import offsets_of, settings_of
 from replay.stored import Stored, without_table
 
-CHANNELS = ("trade", "book", "gap", "quality", "continuity", "heatmap", "consolidated", "ohlcv")
-"""What can be replayed: the derived topics whose key is a symbol."""
 SETTLE_SECONDS = 10.0
 """So long the end of a range may still be on its way."""
 LATE_MS = 60_000
@@ -114,7 +112,7 @@ def plan(cfg: Config, log: Log, session: Session) -> Plan:
 
 def _stored(cfg: Config, log: Log | None, session: Session, channels: Sequence[str], within: Range) -> Plan:
     """What the database has of these channels; of what topics hold too, only what lies before."""
-    stored = Stored(cfg, within, asked_of(cfg, session))
+    stored = Stored(cfg, within, chosen_of(cfg, session))
     try:
         parts, begins = stored.parts(channels, log), stored.begins(channels)
     finally:
@@ -144,9 +142,9 @@ def recomputed(cfg: Config, session: Session, ends: Mapping[str, int]) -> Again:
     )
 
 
-def asked_of(cfg: Config, session: Session) -> Asked:
+def chosen_of(cfg: Config, session: Session) -> Chosen:
     """What is asked of the tables."""
-    return Asked(frozenset(symbols_of(cfg, session)), frozenset(session.exchanges))
+    return Chosen(frozenset(symbols_of(cfg, session)), frozenset(session.exchanges))
 
 
 def _by_offsets(log: Log, session: Session) -> Plan:

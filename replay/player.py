@@ -10,20 +10,22 @@ import msgspec
 
 from COBY.codec import encode
 from COBY.config import Config
+from COBY.models.sessions import FULL
 from COBY.records import Place, Session
+from COBY.replays.sessions import ENDED, Known, failure_text, place_key, session_partition
 from COBY.runtime import crash
 from COBY.runtime.metrics import metrics
 from COBY.topics import topic_name
 from COBY.utils.exceptions import BrokerError, CobyError, StorageError
 from COBY.utils.logging import get_logger
+from replay.available import require_records
 from replay.items import Cursor, Item, Name
 from replay.livelag import YIELD_SECONDS, LiveLag
 from replay.log import Log
-from replay.pacing import FULL, Pace
+from replay.pacing import Pace
 from replay.plan import plan, plan_of
 from replay.release import Release
 from replay.scene import SCENE
-from replay.sessions import ENDED, Known, place_key, session_partition
 from replay.sources import Sources, cursors_text, mark_of
 from replay.topic_streams import Stopped
 
@@ -57,6 +59,7 @@ class Player(threading.Thread):
         self._newest = known.session
         self._attention = threading.Event()
         self._given_up = False
+        self.is_new = self._place.obeyed == 0  # nothing was looked for, told or released yet
         self._written = 0.0
         self._late = metrics().replay_late
         self._counted = place.records
@@ -79,6 +82,8 @@ class Player(threading.Thread):
     def run(self) -> None:
         """Until the session has ended or is given up."""
         try:
+            if self.is_new and not self._is_there():
+                return
             self._obey()
             while not self._given_up and self._place.state not in ENDED:
                 if self._place.state == "running":
@@ -94,6 +99,19 @@ class Player(threading.Thread):
         except Exception as error:  # a bug ends this session, not the others
             log.critical("player_failed", session=self._session.id, exc_info=True)
             self._fail(CobyError("replay.broken", repr(error)))
+
+    def _is_there(self) -> bool:
+        """Look whether there is anything of the range; it may take long. False if it was given up meanwhile."""
+        try:
+            require_records(self._cfg, self._session)
+        except CobyError:
+            with self._lock:
+                self._place = _with(self._place, obeyed=self._newest.number)
+            if not self._given_up:
+                raise
+        finally:
+            self.is_new = False
+        return not self._given_up
 
     def _obey(self) -> None:
         """Take up the newest order and confirm it: what was released before is delivered, nothing else follows."""
@@ -207,7 +225,7 @@ class Player(threading.Thread):
 
     # --- places ----------------------------------------------------------------------------------------------------
 
-    def _tell(self, state: str, *, flushed: bool = True, error: str | None = None) -> None:
+    def _tell(self, state: str, *, flushed: bool = True, error: CobyError | None = None) -> None:
         """Write the place: all before it is delivered."""
         if flushed:
             self._settled()
@@ -220,7 +238,8 @@ class Player(threading.Thread):
             records=mark.records,
             position=None if mark.position_ms is None else mark.position_ms * 1000,
             speed_milli=self._session.speed_milli,
-            error=error,
+            error=None if error is None else str(error),
+            failure=None if error is None else failure_text(error),
             cursors=cursors_text(mark),
             worker=self._worker,
             observed_at=time_ns() // 1000,
@@ -251,7 +270,7 @@ class Player(threading.Thread):
     def _fail(self, error: CobyError) -> None:
         log.error("session_failed", session=self._session.id, error=str(error))
         try:
-            self._tell("failed", error=str(error))
+            self._tell("failed", error=error)
         except CobyError as again:  # the broker is the trouble: a successor will see the session as it was
             log.error("place_not_written", session=self._session.id, error=str(again))
 

@@ -55,28 +55,28 @@ TABLES = {
 """Topic (without prefix) -> its table."""
 
 
-class Asked(NamedTuple):
+class Chosen(NamedTuple):
     """Rows of these symbols and exchanges, empty for all. Tables over all exchanges know of no exchange."""
 
     symbols: frozenset[str] = frozenset()
     exchanges: frozenset[str] = frozenset()
 
 
-def whose(topic: str, asked: Asked, since: datetime, until: datetime) -> Query:
+def whose(topic: str, chosen: Chosen, since: datetime, until: datetime) -> Query:
     """Rows (symbol, exchange or null, first stream time) of what there is from ``since`` to before ``until``."""
     table = TABLES[topic]
     exchange = sql.Identifier("t", "exchange") if table.by_exchange else sql.SQL("NULL::text")
     select = sql.SQL("SELECT t.symbol, {} AS exchange, min({}) AS first").format(exchange, table.time)
-    where = _where(topic, asked, _range(table))
+    where = _where(topic, chosen, _range(table))
     text = select + where + sql.SQL(" GROUP BY 1, 2")
-    return _with_chunks(topic, text), _values(asked) | {"since": since, "until": until}
+    return _with_chunks(topic, text), _values(chosen) | {"since": since, "until": until}
 
 
-def any_before(topic: str, asked: Asked, since: datetime) -> Query:
+def any_before(topic: str, chosen: Chosen, since: datetime) -> Query:
     """A row, if there is anything from before ``since``."""
     before = sql.SQL("{} < %(since)s").format(TABLES[topic].time)
-    text = sql.SQL("SELECT 1") + _where(topic, asked, before) + sql.SQL(" LIMIT 1")
-    return _with_chunks(topic, text), _values(asked) | {"since": since}
+    text = sql.SQL("SELECT 1") + _where(topic, chosen, before) + sql.SQL(" LIMIT 1")
+    return _with_chunks(topic, text), _values(chosen) | {"since": since}
 
 
 def page(topic: str, parts: Sequence[Part], since: datetime, until: datetime, after: Key | None) -> Query:
@@ -146,11 +146,11 @@ _WITH_CELLS = sql.SQL(
 )
 
 
-def _where(topic: str, asked: Asked, time: sql.Composable) -> sql.Composed:
+def _where(topic: str, chosen: Chosen, time: sql.Composable) -> sql.Composed:
     conditions = [sql.SQL("t.position IS NOT NULL"), time, _has_cells(topic)]
-    if asked.symbols:
+    if chosen.symbols:
         conditions.append(sql.SQL("t.symbol = ANY(%(symbols)s)"))
-    if asked.exchanges and TABLES[topic].by_exchange:
+    if chosen.exchanges and TABLES[topic].by_exchange:
         conditions.append(sql.SQL("t.exchange = ANY(%(exchanges)s)"))
     where = sql.SQL(" AND ").join(conditions)
     return sql.SQL(" FROM {} AS t WHERE {}").format(sql.Identifier(TABLES[topic].name), where)
@@ -172,8 +172,8 @@ def _with_chunks(topic: str, text: sql.Composed) -> sql.Composed:
     return _CHUNKS + text if topic == "heatmap" else text
 
 
-def _values(asked: Asked) -> dict[str, Any]:
-    return {"symbols": sorted(asked.symbols), "exchanges": sorted(asked.exchanges)}
+def _values(chosen: Chosen) -> dict[str, Any]:
+    return {"symbols": sorted(chosen.symbols), "exchanges": sorted(chosen.exchanges)}
 
 
 def _columns(parts: Sequence[Part]) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
+from COBY.replays.asked import SOURCES, Asked
+from COBY.replays.sessions import CHANNELS
 from COBY.utils.exceptions import ReplayError
 from COBY.utils.intervals import parse_time
-from replay.asked import SOURCES, Asked
-from replay.plan import CHANNELS
 
 Offsets = dict[str, dict[int, tuple[int, int]]]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from COBY.config import Config
+from COBY.replays.sessions import replay_topic
 from COBY.runtime.kafka import Delivered, GaplessProducer, make_producer
 from COBY.utils.exceptions import BrokerError
 from replay.items import Cursor, Item, Name
-from replay.sessions import replay_topic
 
 LINGER_MS = 2
 FULL_SECONDS = 0.05

@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
+from COBY.replays.manager import KafkaReplayManager
 from COBY.utils.intervals import from_us, parse_time
 from replay.create_cli import create
 from replay.export_command import export_
-from replay.manager import KafkaReplayManager
 from replay.shown import follow as follow_until_ended
 from replay.shown import managing, plain, say, show
 

@@ -13,11 +13,11 @@ import click
 
 from COBY.config import load_config
 from COBY.models import ReplayStatus
+from COBY.replays.manager import KafkaReplayManager
+from COBY.replays.sessions import ENDED
 from COBY.runtime.columns import aligned
 from COBY.utils.intervals import format_us, to_us
-from replay.manager import KafkaReplayManager
 from replay.progress import Progress
-from replay.sessions import ENDED
 
 LOOK_SECONDS = 0.5
 

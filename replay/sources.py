@@ -10,7 +10,7 @@ from COBY.config import Config
 from COBY.records import Session
 from replay.items import TOPIC, Cursor, Item, Name, Stream, merged
 from replay.log import Log
-from replay.plan import Plan, asked_of, numbers_of, range_of, recomputed, symbols_of
+from replay.plan import Plan, chosen_of, numbers_of, range_of, recomputed, symbols_of
 from replay.release import Mark
 from replay.scene import SCENE, Scene
 from replay.stored import Stored
@@ -53,7 +53,7 @@ class Sources:
         topics.begin({name: cursor.place for name, cursor in mark.cursors.items()})
         streams: list[Stream] = list(topics.streams)
         if self._plan.parts:
-            stored = Stored(self._cfg, range_of(self._session), asked_of(self._cfg, self._session))
+            stored = Stored(self._cfg, range_of(self._session), chosen_of(self._cfg, self._session))
             self._open.callback(stored.close)
             streams += stored.streams(self._plan.parts)
         is_at_start = not mark.run and mark.cursors.keys() <= {SCENE}

@@ -23,7 +23,7 @@ from COBY.utils.intervals import from_us, to_us
 from replay.borders import Pair, Part, parts_of
 from replay.items import DATABASE, Item, Name
 from replay.log import Log, Range
-from replay.queries import TABLES, Asked, Key, Query, any_before, page, whose
+from replay.queries import TABLES, Chosen, Key, Query, any_before, page, whose
 from replay.revived import Row, Shape, record_of
 
 FROM = ("from", b"database")
@@ -46,11 +46,11 @@ class Stored:
     Errors of all that asks: StorageError `db.unreachable`, `db.refused`.
     """
 
-    def __init__(self, cfg: Config, within: Range, asked: Asked) -> None:
+    def __init__(self, cfg: Config, within: Range, chosen: Chosen) -> None:
         """``within``: stream time."""
         self.within = within
         self.cfg = cfg
-        self._asked = asked
+        self._chosen = chosen
         self._conn: Connection | None = None
 
     def parts(self, topics: Sequence[str], log: Log | None) -> list[Part]:
@@ -62,7 +62,7 @@ class Stored:
         parts: list[Part] = []
         for topic in topics:
             if topic in TABLES:
-                rows = self.ask(whose(topic, self._asked, *self._span()))
+                rows = self.ask(whose(topic, self._chosen, *self._span()))
                 pairs = [Pair(row["symbol"], row["exchange"]) for row in rows]
                 parts += parts_of(self.cfg, log, topic, pairs)
         return parts
@@ -78,10 +78,10 @@ class Stored:
         for topic in topics:
             if topic not in TABLES:
                 continue
-            if self.ask(any_before(topic, self._asked, since)):
+            if self.ask(any_before(topic, self._chosen, since)):
                 found[topic] = self.within.from_ms
                 continue
-            firsts = [row["first"] for row in self.ask(whose(topic, self._asked, since, until))]
+            firsts = [row["first"] for row in self.ask(whose(topic, self._chosen, since, until))]
             found[topic] = to_us(min(firsts)) // 1000 if firsts else None
         return found
 

@@ -15,17 +15,17 @@ from time import monotonic, time_ns
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from COBY.config import Config
+from COBY.replays.board import make_reader, take
+from COBY.replays.sessions import Known, Sessions, place_key, session_key, session_partition
+from COBY.replays.topic_admin import delete_topic
 from COBY.runtime.health import serve_health
 from COBY.runtime.kafka import admin, broker_error, check_topics, make_producer
 from COBY.runtime.metrics import metrics
 from COBY.topics import topic_name
 from COBY.utils.exceptions import BrokerError
 from COBY.utils.logging import get_logger
-from replay.board import make_reader, take
 from replay.livelag import LiveLag
 from replay.player import STAGE, Player
-from replay.sessions import Known, Sessions, place_key, session_key, session_partition
-from replay.topic_admin import delete_topic
 
 POLL_SECONDS = 0.05
 EXPIRE_SECONDS = 5.0
@@ -171,7 +171,8 @@ class Worker:
         for player in players:
             player.give_up()
         until = monotonic() + END_SECONDS
-        for player in players:
+        # One that is still looking whether there is anything may take long, and ends without a word.
+        for player in [one for one in players if not one.is_new]:
             player.join(max(0.0, until - monotonic()))
 
     def _expire(self) -> None:

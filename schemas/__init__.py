@@ -21,11 +21,11 @@ IDS: dict[str, int] = {
     "quality": 11,
     "continuity": 12,
     "session": 13,
-    "place": 14,
+    "place": 15,
 }
 
 # Ids of former schemas -> name. Nothing writes them any more.
-FORMER: dict[int, str] = {4: "quality"}
+FORMER: dict[int, str] = {4: "quality", 14: "place"}
 
 
 def schema_text(name: str) -> str:

@@ -19,13 +19,13 @@ import click
 from confluent_kafka import Consumer, Message, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
+from COBY.replays.manager import KafkaReplayManager
 from COBY.runtime.kafka import client_settings
 from deploy.local import fetch
 from deploy.local.demo import Demo, start, summary
 from deploy.local.demo_facts import read_all
 from deploy.local.ports import HOST
 from deploy.local.stack import ROOT
-from replay.manager import KafkaReplayManager
 from tests.integration.replay_world import (
     all_of,
     at_ms,

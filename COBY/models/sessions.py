@@ -6,6 +6,8 @@ from datetime import datetime
 from COBY.models.core import _check, _check_not_negative, _set_utc
 
 SLOWEST, FASTEST = 0.1, 1000.0
+FULL = 0
+"""The speed of a replay that goes as fast as it can."""
 SPEEDS = "0.1 to 1000, or 0: as fast as can be"
 REPLAY_STATES = ("created", "running", "paused", "stopped", "finished", "failed")
 
@@ -55,7 +57,7 @@ class ReplaySession:
             _check(self, "offsets", self.offsets is not None, "offsets, or start_time and end_time")
         else:
             _check(self, "end_time", self.end_time > self.start_time, "a time after start_time")
-        _check(self, "speed", self.speed == 0 or SLOWEST <= self.speed <= FASTEST, SPEEDS)
+        _check(self, "speed", is_speed(self.speed), SPEEDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,11 @@ class ReplayStatus:
         _check(self, "state", self.state in REPLAY_STATES, " ".join(REPLAY_STATES))
         _check_not_negative(self, "records", self.records)
         _set_utc(self, *_given(self, "position"))
+
+
+def is_speed(speed: float) -> bool:
+    """Whether a replay may go at that speed."""
+    return speed == FULL or SLOWEST <= speed <= FASTEST
 
 
 def _given(model: object, *field_names: str) -> list[str]:

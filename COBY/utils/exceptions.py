@@ -140,6 +140,27 @@ class ServiceError(CobyError):
     """The process on its machine: ports, stopping, commands."""
 
 
+FAMILIES: dict[str, type[CobyError]] = {
+    "config": ConfigurationError,
+    "kafka": BrokerError,
+    "topics": BrokerError,
+    "db": StorageError,
+    "redis": StorageError,
+    "replay": ReplayError,
+    "runtime": ServiceError,
+    "model": ValidationError,
+    "value": ValidationError,
+    "time": ValidationError,
+    "interval": ValidationError,
+}
+"""First word of a code -> its family, for errors that come from another process."""
+
+
+def error_of(code: str, message: str, *, where: str | None = None, allowed: str | None = None) -> CobyError:
+    """The error that another process has told, as it would have been raised here."""
+    return FAMILIES.get(code.partition(".")[0], CobyError)(code, message, where=where, allowed=allowed)
+
+
 def _rebuild(
     kind: type[CobyError], code: str, message: str, where: str | None, allowed: str | None
 ) -> CobyError:

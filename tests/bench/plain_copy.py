@@ -11,14 +11,13 @@ import os
 from confluent_kafka import OFFSET_BEGINNING, Producer, TopicPartition
 
 from COBY.config import Config, load_config
+from COBY.replays.sessions import CHANNELS, replay_topic
 from COBY.runtime.kafka import producer_settings
 from COBY.runtime.ranges import range_consumer
 from COBY.topics import PARTITIONS, topic_name
 from COBY.utils.exceptions import BrokerError
 from replay.__main__ import GENTLE
-from replay.plan import CHANNELS
 from replay.release import LINGER_MS
-from replay.sessions import replay_topic
 
 COPY = "copy"
 """The copy writes the topic that a session of this name would have."""

@@ -23,14 +23,13 @@ from confluent_kafka import Consumer, TopicPartition
 from COBY.aggregate import AggregateTask
 from COBY.config import Config, load_config
 from COBY.normalize import NormalizeTask
+from COBY.replays.manager import KafkaReplayManager
+from COBY.replays.sessions import CHANNELS, replay_topic
+from COBY.replays.topic_admin import delete_topic, make_topic
 from COBY.runtime.kafka import admin, apply_topics, client_settings, make_producer
 from COBY.stage import Output, StoredRecord
 from COBY.topics import PARTITIONS, RAW_PARTITIONS, partition_of, topic_name
 from COBY.utils.intervals import from_us
-from replay.manager import KafkaReplayManager
-from replay.plan import CHANNELS
-from replay.sessions import replay_topic
-from replay.topic_admin import delete_topic, make_topic
 from tests.bench.plain_copy import COPY
 from tests.bench.stage import length_ns, one_pass
 from tests.raw import GRID_NS, RawLog, recorded

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from confluent_kafka import Consumer, TopicPartition
 
+from COBY.replays.manager import KafkaReplayManager
 from replay.livelag import LiveLag
-from replay.manager import KafkaReplayManager
 from replay.worker import Worker
 from tests.integration.verify_run import DERIVED
 

@@ -13,8 +13,8 @@ from COBY.config import load_config
 from COBY.records import Candle, TradeEvent
 from COBY.runtime.kafka import make_producer
 from COBY.runtime.reader import Reader
+from COBY.runtime.reading import records
 from COBY.utils.exceptions import CobyError
-from replay.reading import records
 from tests.servers import eventually
 
 SECONDS = 20

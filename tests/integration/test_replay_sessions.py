@@ -27,6 +27,7 @@ from tests.integration.replay_world import (
 )
 from tests.integration.sink_helpers import settings
 from tests.integration.verify_run import DERIVED, SECONDS, SYMBOLS, Made, Run, frames, started_ns, told
+from tests.servers import eventually
 
 PREFIX = "treplaysession"
 
@@ -270,7 +271,7 @@ def test_what_can_not_be_is_refused_with_a_code(world, session):
     refused("replay.range", lambda: make(start, end, 1, offsets={f"{PREFIX}.trade.v1": {0: (0, 1)}}))
     refused("replay.future", lambda: make(start, end + timedelta(days=1), 1))
     refused("time.naive", lambda: make(datetime(2026, 1, 1), end, 1))  # noqa: DTZ001  # that is the point
-    for speed in (0.05, 1001, -1, float("nan"), float("inf")):
+    for speed in (0.0004, 0.09996, 0.05, 1000.0004, 1001, -1, float("nan"), float("inf")):
         refused("replay.speed", lambda speed=speed: make(start, end, speed))
     refused("replay.channel", lambda: make(start, end, 1, channels=["books"]))
     refused("replay.source", lambda: make(start, end, 1, source="kafka"))
@@ -284,6 +285,14 @@ def test_what_can_not_be_is_refused_with_a_code(world, session):
     refused("replay.empty", lambda: make(start - timedelta(2), end - timedelta(2), 1, source="topics"))
     refused("replay.unknown_session", lambda: manager.get_replay_status("nobody"))
     assert manager.list_sessions() == [], "nothing was made"
+    admin = AdminClient({"bootstrap.servers": world[0].cfg.kafka_bootstrap_servers, "log_level": 0})
+    eventually(
+        lambda: (
+            not [
+                name for name in admin.list_topics(timeout=10).topics if name.startswith(f"{PREFIX}.replay.")
+            ]
+        )
+    )
 
 
 def test_orders_that_do_not_fit_are_refused(world, session):

@@ -13,7 +13,7 @@ from COBY.utils.exceptions import StorageError
 from replay.borders import Border, Pair, Part, parts_of, source_of
 from replay.items import Cursor, merged
 from replay.log import Range, stored
-from replay.queries import TABLES, Asked
+from replay.queries import TABLES, Chosen
 from replay.stored import Stored, without_table
 from tests.integration.replay_run import DERIVED, TABLED, half_expired, place
 from tests.integration.sink_helpers import query
@@ -25,7 +25,7 @@ KEYS = {
     "continuity": lambda one: (one.symbol, one.exchange, one.start_time),
 }
 """Of tables that hold the last record of a key: what the key is (docs/tables.md)."""
-ALL = Asked()
+ALL = Chosen()
 
 
 class Half:
@@ -211,9 +211,9 @@ def test_pages_of_any_size_give_the_same_and_go_on_anywhere(half, joined, monkey
 @pytest.mark.parametrize(
     ("asked", "is_asked"),
     [
-        (Asked(frozenset({"ETHUSDT"})), lambda one: one.symbol == "ETHUSDT"),
-        (Asked(exchanges=frozenset({"okx"})), lambda one: getattr(one, "exchange", "okx") == "okx"),
-        (Asked(frozenset({"XRPUSDT"})), lambda one: False),
+        (Chosen(frozenset({"ETHUSDT"})), lambda one: one.symbol == "ETHUSDT"),
+        (Chosen(exchanges=frozenset({"okx"})), lambda one: getattr(one, "exchange", "okx") == "okx"),
+        (Chosen(frozenset({"XRPUSDT"})), lambda one: False),
     ],
 )
 def test_symbols_and_exchanges_are_chosen(half, joined, asked, is_asked):
@@ -302,7 +302,7 @@ def with_connection(dsn, *texts):
 
 
 def test_an_unreachable_database_has_its_code(half):
-    source = Stored(replace(half.cfg, db_port=1), half.within, Asked())
+    source = Stored(replace(half.cfg, db_port=1), half.within, Chosen())
     with pytest.raises(StorageError, match=r"db\.unreachable"):
         source.parts(["trade"], None)
 

@@ -15,10 +15,12 @@ from COBY.codec import decode
 from COBY.models import ReplaySession, ReplayStatus
 from COBY.records import Place, Session
 from COBY.topics import PARTITIONS, REPLAY, partition_of
-from COBY.utils.exceptions import ReplayError
+from COBY.utils.exceptions import CobyError, ReplayError, error_of
 from COBY.utils.intervals import from_us
 
 PLACE = "/place"
+CHANNELS = ("trade", "book", "gap", "quality", "continuity", "heatmap", "consolidated", "ohlcv")
+"""What can be replayed: the derived topics whose key is a symbol."""
 ENDED = ("stopped", "finished", "failed")
 """States in which nothing more is released."""
 Offsets = dict[str, dict[int, tuple[int, int]]]
@@ -130,6 +132,21 @@ def settings_of(session: Session) -> dict[str, str]:
     """The settings to recompute under; none: those of then."""
     found: dict[str, str] = json.loads(session.settings)
     return found
+
+
+def failure_text(error: CobyError) -> str:
+    """An error as a place keeps it."""
+    return json.dumps(
+        {"code": error.code, "message": error.message, "where": error.where, "allowed": error.allowed}
+    )
+
+
+def failure_of(place: Place) -> CobyError | None:
+    """The error that ended a session; None of one that goes on, or whose worker told only a text."""
+    if place.failure is None:
+        return None
+    parts: dict[str, str | None] = json.loads(place.failure)
+    return error_of(str(parts["code"]), str(parts["message"]), where=parts["where"], allowed=parts["allowed"])
 
 
 def status(known: Known) -> ReplayStatus:

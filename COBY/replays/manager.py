@@ -7,7 +7,7 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from time import time_ns
+from time import monotonic, sleep, time_ns
 from typing import TypeVar
 
 import msgspec
@@ -15,15 +15,18 @@ import msgspec
 from COBY.config import Config
 from COBY.interfaces import ReplayManager
 from COBY.models import ReplaySession, ReplayStatus
-from COBY.records import Session
+from COBY.records import Place, Session
+from COBY.replays.asked import Asked, checked, session_of, speed_milli
+from COBY.replays.board import Board
+from COBY.replays.sessions import ENDED, Known, failure_of, model, replay_topic, status
+from COBY.replays.topic_admin import delete_topic, make_topic
 from COBY.runtime.kafka import admin
 from COBY.utils.exceptions import CobyError, ReplayError
 from COBY.utils.intervals import to_us
-from replay.asked import Asked, checked, session_of, speed_milli
-from replay.available import require_records
-from replay.board import Board
-from replay.sessions import ENDED, Known, model, replay_topic, status
-from replay.topic_admin import delete_topic, make_topic
+
+LOOK_SECONDS = 0.05
+PLACE_SECONDS = 30.0
+"""A worker takes an order up well within this; where none does, there is none, or it hangs."""
 
 T = TypeVar("T")
 
@@ -63,13 +66,13 @@ class KafkaReplayManager(ReplayManager):
         settings: Mapping[str, str] | None = None,
         ttl_seconds: int | None = None,
     ) -> str:
-        """See `ReplayManager`; its topic is there when this returns.
+        """See `ReplayManager`; its topic is there when this returns, and a worker has found records of the range.
 
         A range is of times, or of ``offsets`` (topic -> partition -> (from, to)). ``source``: auto (topics, and the
         database for what these no longer hold), topics, database, or recompute (from the raw topics, under
         ``settings``). ReplayError replay.range, replay.future, replay.empty, replay.speed, replay.source,
-        replay.channel, replay.offsets, replay.settings, replay.too_many; ConfigurationError config.unknown_symbol,
-        config.unknown_exchange.
+        replay.channel, replay.offsets, replay.settings, replay.too_many, replay.no_worker; ConfigurationError
+        config.unknown_symbol, config.unknown_exchange.
         """
         asked = Asked(
             None if start_time is None else to_us(start_time),
@@ -90,15 +93,22 @@ class KafkaReplayManager(ReplayManager):
         checked(self._cfg, asked, now_us)
         ttl = self._cfg.replay_ttl if ttl_seconds is None else ttl_seconds
         session = session_of(asked, secrets.token_hex(6), now_us, ttl)
-        return self._asked(lambda board: self._create(board, session))
+        self._asked(lambda board: self._make(board, session))
+        try:
+            place = self._obeyed(session)
+            if place.state == "failed":
+                raise failure_of(place) or ReplayError("replay.state", place.error or "it has failed")
+        except CobyError:
+            self._asked(lambda board: self._unmake(board, session.id))
+            raise
+        return session.id
 
-    def _create(self, board: Board, session: Session) -> str:
+    def _make(self, board: Board, session: Session) -> None:
         there = board.refresh().all()
         if len(there) >= self._cfg.replay_sessions:
             message = f"there are {len(there)} sessions"
             allowed = f"{self._cfg.replay_sessions} (REPLAY_SESSIONS); delete one"
             raise ReplayError("replay.too_many", message, allowed=allowed)
-        require_records(self._cfg, session)
         client = admin(self._cfg)
         make_topic(self._cfg, client, session.id)
         try:
@@ -106,7 +116,11 @@ class KafkaReplayManager(ReplayManager):
         except CobyError:
             delete_topic(self._cfg, client, session.id)  # nobody would know of it
             raise
-        return session.id
+
+    def _unmake(self, board: Board, session_id: str) -> None:
+        """Of one that nothing was released of."""
+        board.forget(session_id)
+        delete_topic(self._cfg, admin(self._cfg), session_id)
 
     async def start_replay(self, session_id: str) -> None:
         """See `ReplayManager`; it runs when this returns. ReplayError replay.state, replay.no_worker."""
@@ -170,7 +184,7 @@ class KafkaReplayManager(ReplayManager):
             board = self._board()
             session = board.find(session_id).session
             board.order(_next(session, state="deleted"))
-            board.gone(session_id)
+        self._wait(session_id, lambda board: board.is_gone(session_id) or None)
 
     async def _ordered(self, session_id: str, states: tuple[str, ...], **changes: object) -> None:
         await asyncio.to_thread(self._order, session_id, states, lambda _known: changes)
@@ -187,10 +201,25 @@ class KafkaReplayManager(ReplayManager):
                 raise ReplayError("replay.state", message, where=session_id, allowed=allowed)
             order = _next(known.session, **change(known))
             board.order(order)
-            place = board.obeyed(order)
-            if place.state == "failed" or (place.state in ENDED and order.state == "paused"):
-                message = place.error or f"it is {place.state} by now"
-                raise ReplayError("replay.state", message, where=session_id)
+        place = self._obeyed(order)
+        if place.state == "failed" or (place.state in ENDED and order.state == "paused"):
+            message = place.error or f"it is {place.state} by now"
+            raise ReplayError("replay.state", message, where=session_id)
+
+    def _obeyed(self, order: Session) -> Place:
+        """Wait until its worker has carried the order out. ReplayError `replay.no_worker`."""
+        return self._wait(order.id, lambda board: board.obeyed(order))
+
+    def _wait(self, session_id: str, look: Callable[[Board], T | None]) -> T:
+        """Until there is something to see; between two looks others may use the board."""
+        until = monotonic() + PLACE_SECONDS
+        while (found := self._asked(look)) is None:
+            if monotonic() > until:
+                message = f"no worker has carried the order out within {PLACE_SECONDS:g} s"
+                allowed = "a running `python -m replay`"
+                raise ReplayError("replay.no_worker", message, where=session_id, allowed=allowed)
+            sleep(LOOK_SECONDS)
+        return found
 
     def _asked(self, ask: Callable[[Board], T]) -> T:
         with self._lock:

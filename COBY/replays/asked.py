@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from math import isfinite
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from COBY.config import Config
-from COBY.models.sessions import SPEEDS
+from COBY.models.sessions import SPEEDS, is_speed
 from COBY.records import Session
+from COBY.replays.sessions import CHANNELS, offsets_text
 from COBY.utils.exceptions import ConfigurationError, ReplayError
 from COBY.utils.intervals import format_us
-from replay.pacing import FASTEST, FULL, SLOWEST
-from replay.plan import CHANNELS
-from replay.sessions import offsets_text
+
+if TYPE_CHECKING:
+    from COBY.config import Config
 
 SOURCES = ("auto", "topics", "database", "recompute")
 
@@ -79,10 +78,9 @@ def session_of(asked: Asked, name: str, now_us: int, ttl_seconds: int) -> Sessio
 
 def speed_milli(speed: float) -> int:
     """The speed in thousandths. ReplayError `replay.speed`."""
-    milli = round(speed * 1000) if isfinite(speed) else -1
-    if milli != FULL and not SLOWEST <= milli <= FASTEST:
+    if not is_speed(speed):
         raise ReplayError("replay.speed", f"speed {speed:g}", allowed=SPEEDS)
-    return milli
+    return round(speed * 1000)
 
 
 def _check_times(asked: Asked, now_us: int) -> None:

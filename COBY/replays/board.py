@@ -11,19 +11,17 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from COBY.codec import encode
 from COBY.config import Config
 from COBY.records import Place, Session
+from COBY.replays.sessions import Known, Sessions, place_key, session_key, session_partition
 from COBY.runtime.kafka import ANSWER_SECONDS, broker_error, make_consumer, make_producer
-from COBY.runtime.offsets import Offsets, Partition
+from COBY.runtime.offsets import MOVING, Offsets, Partition
 from COBY.topics import PARTITIONS, topic_name
-from COBY.utils.exceptions import BrokerError, ProcessingError, ReplayError
+from COBY.utils.exceptions import BrokerError, ProcessingError
 from COBY.utils.logging import get_logger
-from replay.sessions import Known, Sessions, session_key, session_partition
 
 FETCH_SECONDS = 0.05
-LOOK_SECONDS = 0.05
+MOVING_SECONDS = 0.2
 SESSION_MS = 6_000
 """The least that brokers allow."""
-PLACE_SECONDS = 30.0
-"""A worker takes an order up well within this; where none does, there is none, or it hangs."""
 
 log = get_logger(__name__)
 
@@ -56,13 +54,17 @@ class Board:
         return self.sessions
 
     def _asked(self, ask: Callable[[list[Partition]], dict[Partition, int]]) -> dict[int, int]:
-        try:
-            found = ask([(self._topic, number) for number in range(PARTITIONS)])
-        except KafkaException as error:
-            raise broker_error("kafka.refused", error, where=self._topic) from error
-        except TimeoutError as error:
-            raise BrokerError("kafka.silent", "a broker does not answer", where=self._topic) from error
-        return {number: offset for (_, number), offset in found.items()}
+        until = monotonic() + ANSWER_SECONDS
+        while True:
+            try:
+                found = ask([(self._topic, number) for number in range(PARTITIONS)])
+                return {number: offset for (_, number), offset in found.items()}
+            except KafkaException as error:
+                if error.args[0].code() not in MOVING or monotonic() > until:
+                    raise broker_error("kafka.refused", error, where=self._topic) from error
+            except TimeoutError as error:
+                raise BrokerError("kafka.silent", "a broker does not answer", where=self._topic) from error
+            sleep(MOVING_SECONDS)
 
     def _read(self, ends: dict[int, int]) -> None:
         until = monotonic() + ANSWER_SECONDS
@@ -87,33 +89,28 @@ class Board:
         self._put(session.id, session_key(session.id), encode(session))
         self.sessions.sessions[session.id] = session
 
-    def gone(self, name: str, seconds: float = PLACE_SECONDS) -> None:
-        """Wait until its worker has taken a deleted session away. ReplayError `replay.no_worker`."""
-        until = monotonic() + seconds
-        while name in self.refresh().sessions:
-            if monotonic() > until:
-                raise _no_worker(name, seconds)
-            sleep(LOOK_SECONDS)
+    def forget(self, name: str) -> None:
+        """Take a session away that has no worker; one that comes up later has nothing to do with it."""
+        for key in (session_key(name), place_key(name)):
+            self._put(name, key, None)
+        self.sessions.sessions.pop(name, None)
 
-    def obeyed(self, session: Session, seconds: float = PLACE_SECONDS) -> Place:
-        """Wait until its worker has carried the order out. ReplayError `replay.no_worker`."""
-        until = monotonic() + seconds
-        while monotonic() < until:
-            place = self.refresh().places.get(session.id)
-            if place is not None and place.obeyed >= session.number:
-                return place
-            sleep(LOOK_SECONDS)
-        raise _no_worker(session.id, seconds)
+    def is_gone(self, name: str) -> bool:
+        """Whether its worker has taken a deleted session away."""
+        return name not in self.refresh().sessions
+
+    def obeyed(self, session: Session) -> Place | None:
+        """The place of a session whose worker has carried this order out; None until then.
+
+        ReplayError `replay.unknown_session`: somebody has deleted it meanwhile.
+        """
+        place = self.find(session.id).place
+        return place if place is not None and place.obeyed >= session.number else None
 
     def _put(self, name: str, key: bytes, value: bytes | None) -> None:
         self._producer.produce(self._topic, value, key, partition=session_partition(name))
         if self._producer.flush(ANSWER_SECONDS) or self._errors:
             raise (self._errors or [BrokerError("kafka.unreachable", "not delivered", where=self._topic)])[0]
-
-
-def _no_worker(name: str, seconds: float) -> ReplayError:
-    message = f"no worker has carried the order out within {seconds:g} s"
-    return ReplayError("replay.no_worker", message, where=name, allowed="a running `python -m replay`")
 
 
 def take(sessions: Sessions, message: Message) -> str | None:

@@ -8,11 +8,11 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from COBY.config import Config
+from COBY.replays.sessions import replay_topic
 from COBY.runtime.kafka import ANSWER_SECONDS, broker_error
 from COBY.runtime.topics_admin import new_topics
 from COBY.topics import REPLAY
 from COBY.utils.exceptions import BrokerError
-from replay.sessions import replay_topic
 
 KNOWN_SECONDS = 0.02
 
