@@ -14,6 +14,7 @@ from COBY.utils.kinds import (
     DURATION,
     FREE_PORT,
     HOST,
+    ORIGINS,
     PORT,
     SERVERS,
     SYMBOLS,
@@ -207,6 +208,15 @@ class Settings:
     api_port: int = _setting("API_PORT", FREE_PORT, "8080", "Port of the REST API.")
     websocket_port: int = _setting("WS_PORT", FREE_PORT, "8081", "Port of the WebSocket API.")
     api_open: bool = _setting("API_OPEN", BOOLEAN, "false", "Whether the API serves everyone without a key.")
+    api_origins: tuple[str, ...] | None = _optional(
+        "API_ORIGINS", ORIGINS, "Origins of web pages that may use the API, beside those it serves itself."
+    )
+    api_rate: int = _setting(
+        "API_RATE",
+        integer(1, 100_000),
+        "100",
+        "Requests a second of one key, or of one address without a key; twice as many at once.",
+    )
     metrics_port: int = _setting(
         "METRICS_PORT", integer(0, 65_535, "0: off"), "0", "Port of /metrics and /health of every process."
     )

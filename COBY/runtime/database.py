@@ -9,18 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import psycopg
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from COBY.config import Config
 from COBY.utils.exceptions import StorageError
 
 Connection = psycopg.Connection[tuple[object, ...]]
 Pool = ConnectionPool[Connection]
+AsyncConnection = psycopg.AsyncConnection[tuple[object, ...]]
+AsyncPool = AsyncConnectionPool[AsyncConnection]
 
 CONNECT_SECONDS = 5
+STATEMENT_SECONDS = 25
 _OPTIONS = (
     # A lock or a statement that takes longer is given up and tried again, so that SIGTERM is heard meanwhile.
-    "-c lock_timeout=10s -c statement_timeout=25s -c idle_in_transaction_session_timeout=60s "
+    "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s "
     "-c client_min_messages=warning -c timezone=UTC"
 )
 _PASSING_CLASSES = frozenset({"08", "40", "53", "57", "58"})
@@ -28,7 +31,7 @@ _PASSING_STATES = frozenset({"55P03", "25006"})
 _ROW_CLASSES = frozenset({"22", "23", "54"})
 
 
-def connection_settings() -> dict[str, object]:
+def connection_settings(statement_seconds: int = STATEMENT_SECONDS) -> dict[str, object]:
     """libpq's settings beside the URL: dead peers are noticed within about 15 seconds."""
     return {
         "connect_timeout": CONNECT_SECONDS,
@@ -37,7 +40,7 @@ def connection_settings() -> dict[str, object]:
         "keepalives_interval": 3,
         "keepalives_count": 3,
         "tcp_user_timeout": 15_000,
-        "options": _OPTIONS,
+        "options": f"{_OPTIONS} -c statement_timeout={statement_seconds}s",
     }
 
 
@@ -67,6 +70,20 @@ def make_pool(
         # The pool's own attempts double their pauses; a short life leaves the pauses to our one place of retries.
         reconnect_timeout=CONNECT_SECONDS / 2,
         open=True,
+    )
+
+
+def make_async_pool(cfg: Config, *, max_size: int, statement_seconds: int) -> AsyncPool:
+    """The same for asyncio and reading, not open yet: ``async with pool``. A statement ends after its seconds."""
+    settings = connection_settings(statement_seconds) | {"autocommit": True}
+    return AsyncConnectionPool(
+        cfg.get_database_url(),
+        kwargs=settings,
+        min_size=0,
+        max_size=max_size,
+        timeout=CONNECT_SECONDS,
+        reconnect_timeout=CONNECT_SECONDS / 2,
+        open=False,
     )
 
 

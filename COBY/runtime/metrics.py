@@ -13,6 +13,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 LIVE, BLIND = 1, 0
 BATCH_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
+STATUSES = ("2xx", "4xx", "5xx")
+
 
 class Metrics:
     """The metric objects, registered in one registry; a second one in the same registry raises ValueError."""
@@ -66,6 +68,7 @@ class Metrics:
             buckets=BATCH_BUCKETS,
             registry=registry,
         )
+        self._add_api()
         self.memory_full = Gauge(
             "coby_memory_full",
             "1: twice within ten minutes near MAX_MEMORY_USAGE, takes nothing new.",
@@ -74,6 +77,17 @@ class Metrics:
         Gauge(
             "coby_resident_memory_bytes", "Memory this process holds in RAM.", registry=registry
         ).set_function(_resident_memory_bytes)
+
+    def _add_api(self) -> None:
+        self.requests = self._counter("api_requests", "Requests answered.", "method", "route", "status")
+        self.request_seconds = Histogram(
+            "coby_api_request_seconds",
+            "Seconds from a request to the end of its answer.",
+            ["route"],
+            buckets=BATCH_BUCKETS,
+            registry=self.registry,
+        )
+        self.refused = self._counter("api_refused", "Requests refused before their route.", "code")
 
     def init_exchange(self, exchange: str, symbols: Iterable[str] = ()) -> None:
         """Show the exchange at 0 from the start: a counter that first appears at 1 hides its first rise."""
@@ -93,6 +107,12 @@ class Metrics:
         self.snapshot_seconds.labels(stage)
         for topic in topics:
             self.outputs.labels(stage, topic)
+
+    def init_route(self, method: str, route: str) -> None:
+        """The same for a route of the API."""
+        for status in STATUSES:
+            self.requests.labels(method, route, status)
+        self.request_seconds.labels(route)
 
     def show_frame_age(self, exchange: str, age_seconds: Callable[[], float]) -> None:
         """Have `coby_last_frame_age_seconds` of the exchange asked at each scrape (NaN: none yet)."""

@@ -6,6 +6,8 @@ Redis is a cache: everything in it comes from topics and can be lost at any time
 from __future__ import annotations
 
 import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -23,6 +25,7 @@ _PASSING = (
 )
 
 Client = redis.Redis
+AsyncClient = redis.asyncio.Redis
 
 
 def make_client(cfg: Config) -> Client:
@@ -36,6 +39,21 @@ def make_client(cfg: Config) -> Client:
         # Errors come to the one place of retries, which stays in its consumer group meanwhile.
         retry=Retry(NoBackoff(), 0),
     )
+
+
+def make_async_client(cfg: Config, max_connections: int) -> AsyncClient:
+    """The same for asyncio, with at most so many connections; a command waits up to five seconds for a free one."""
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        cfg.get_redis_url(),
+        max_connections=max_connections,
+        timeout=TIMEOUT_SECONDS,
+        socket_timeout=TIMEOUT_SECONDS,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        socket_keepalive=True,
+        health_check_interval=15,
+        retry=AsyncRetry(NoBackoff(), 0),
+    )
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 def require_redis(cfg: Config, client: Client) -> None:

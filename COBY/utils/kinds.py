@@ -18,6 +18,7 @@ _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
 _INTEGER = re.compile(r"-?\d{1,18}", re.ASCII)
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})", re.ASCII)
+_ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?", re.ASCII)
 _HIGHEST_BUCKET = Decimal("99999999.99")  # the column bucket_size is decimal(10,2)
 
 
@@ -91,6 +92,13 @@ def url(*schemes: str) -> Kind[str]:
     return Kind(parse, "a URL beginning with " + " or ".join(f"{scheme}://" for scheme in schemes))
 
 
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(origin.rstrip("/").lower() for origin in _words(text))
+    if not all(_ORIGIN.fullmatch(origin) for origin in origins):
+        raise ValueError(text)
+    return origins
+
+
 def _boolean(text: str) -> bool:
     word = text.lower()
     if word not in _TRUE | _FALSE:
@@ -140,5 +148,6 @@ FREE_PORT = integer(0, 65_535, "0: a free one")
 WORDS = Kind(_words, "names separated by commas, none twice")
 SYMBOLS = Kind(_symbols, f"symbols separated by commas, none twice, each {SYMBOL_ALLOWED}")
 SERVERS = Kind(_servers, "host:port, several separated by commas")
+ORIGINS = Kind(_origins, "origins (https://host, or with :port) separated by commas, none twice")
 DURATION = Kind(_duration, "an integer and s, m, h or d (7d), or 0 for ever; kept in seconds")
 BUCKET_SIZE = decimal_steps("0.01", str(_HIGHEST_BUCKET), "0.01")

@@ -1,0 +1,55 @@
+"""The two apps of a process: REST on API_PORT and WebSocket on WS_PORT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+
+from api import routes
+from api.guard import Guard
+from api.problems import HANDLERS
+from api.services import Services
+
+
+def make_app(services: Services) -> FastAPI:
+    """Every route of api/routes, as `uvicorn` serves it."""
+    app = _bare(services, title="COBY")
+    for router in routers():
+        app.include_router(router)
+    for route in app.routes:
+        if isinstance(route, APIRoute):
+            for method in route.methods or ():
+                services.metrics.init_route(method, route.path)
+    return app
+
+
+def routers() -> Iterator[APIRouter]:
+    """Each `router` of api/routes, by the names of their files."""
+    for module in sorted(iter_modules(routes.__path__), key=lambda module: module.name):
+        yield import_module(f"{routes.__name__}.{module.name}").router
+
+
+def make_ws_app(services: Services) -> FastAPI:
+    """What is served on WS_PORT: the WebSocket, and health."""
+    app = _bare(services, title="COBY WebSocket")
+    app.include_router(import_module("api.routes.health").router)
+    return app
+
+
+def _bare(services: Services, title: str) -> FastAPI:
+    app = FastAPI(
+        title=title,
+        version="1",
+        docs_url=None,  # both pages load their scripts from elsewhere
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        exception_handlers=HANDLERS,
+    )
+    app.state.services = services
+    app.add_middleware(Guard, services=services)
+    return app

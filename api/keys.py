@@ -1,0 +1,142 @@
+"""API keys: how one is made and stored, and who a request comes from.
+
+A key is 256 random bits. Stored is its SHA-256 alone: a slow hash is for what people choose themselves, and nobody
+guesses one of 2^256; a quick one costs a request nothing. All keys are held in memory and read anew every
+REFRESH_SECONDS, so that no request waits for the database, a wrong key costs no query, and a revoked one is refused
+that soon. While the database is away the keys known last go on for KNOWN_SECONDS: nobody could revoke one meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from time import monotonic
+from typing import NamedTuple
+
+import psycopg
+from psycopg_pool import PoolTimeout
+
+from COBY.runtime.database import AsyncPool
+from COBY.utils.exceptions import ServiceError
+from COBY.utils.logging import get_logger
+from COBY.utils.timing import utc_now
+
+SCOPES = ("read", "replay", "admin")
+"""read: data; replay: sessions, which make topics and load; admin: both, and whatever else there will be."""
+PREFIX = "coby_"
+KEY_BYTES = 32
+REFRESH_SECONDS = 5.0
+LOOK_SECONDS = 1.0
+"""An unknown key is looked for in the database again at most this often: it may have just been made."""
+KNOWN_SECONDS = 3600.0
+USED_SECONDS = 60.0
+
+log = get_logger(__name__)
+
+
+class Key(NamedTuple):
+    """One stored key; times in UTC."""
+
+    id: str
+    name: str
+    scopes: frozenset[str]
+    expires_at: datetime | None
+
+
+def make_key() -> str:
+    """A new key, `coby_` and 43 characters."""
+    return PREFIX + secrets.token_urlsafe(KEY_BYTES)
+
+
+def hash_of(key: str) -> str:
+    """What of a key is stored: 64 hexadecimal digits."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+class Keys:
+    """The keys of the database, as known here."""
+
+    def __init__(self, pool: AsyncPool) -> None:
+        """Knows none before the first `refresh`."""
+        self._pool = pool
+        self._keys: Mapping[str, Key] = {}
+        self._read: float | None = None
+        self._reading = asyncio.Lock()
+        self._used: set[str] = set()
+
+    async def any(self) -> bool:
+        """Whether there is any key, also one that was revoked. psycopg.Error, PoolTimeout."""
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute("SELECT EXISTS (SELECT FROM api_keys)")).fetchone()
+        return row is not None and bool(row[0])
+
+    async def verify(self, text: str) -> Key | None:
+        """The key of that text, None if there is none in force. ServiceError `api.keys_unknown`.
+
+        The comparison is a look-up of a hash: how long it takes says nothing of the key.
+        """
+        hashed = hash_of(text)
+        if hashed not in self._keys:
+            await self._look()
+        self._require_known()
+        key = self._keys.get(hashed)
+        if key is None or (key.expires_at is not None and key.expires_at <= utc_now()):
+            return None
+        self._used.add(key.id)
+        return key
+
+    async def run(self) -> None:
+        """Keep them fresh, and write down which were used, until cancelled."""
+        noted = monotonic()
+        while True:
+            await self._try_refresh()
+            if monotonic() >= noted + USED_SECONDS:
+                noted = monotonic()
+                await self._note_used()
+            await asyncio.sleep(REFRESH_SECONDS)
+
+    async def refresh(self) -> None:
+        """Read all keys anew. psycopg.Error, PoolTimeout."""
+        query = "SELECT hash, id, name, scopes, expires_at FROM api_keys WHERE revoked_at IS NULL"
+        async with self._pool.connection() as connection:
+            rows = await (await connection.execute(query)).fetchall()
+        self._keys = {str(row[0]): _key(row) for row in rows}
+        self._read = monotonic()
+
+    async def _look(self) -> None:
+        async with self._reading:
+            if self._read is None or monotonic() >= self._read + LOOK_SECONDS:
+                await self._try_refresh()
+
+    async def _try_refresh(self) -> None:
+        try:
+            await self.refresh()
+        except (psycopg.Error, PoolTimeout) as error:
+            log.warning("keys_not_read", error=str(error).strip())
+
+    def _require_known(self) -> None:
+        if self._read is None or monotonic() > self._read + KNOWN_SECONDS:
+            message = "the database, which knows the keys, does not answer"
+            raise ServiceError("api.keys_unknown", message)
+
+    async def _note_used(self) -> None:
+        used, self._used = sorted(self._used), set()
+        if not used:
+            return
+        try:
+            async with self._pool.connection() as connection:
+                await connection.execute(
+                    "UPDATE api_keys SET last_used_at = now() WHERE id = ANY(%s)", [used]
+                )
+        except (psycopg.Error, PoolTimeout) as error:
+            log.warning("use_of_keys_not_noted", error=str(error).strip())
+
+
+def _key(row: tuple[object, ...]) -> Key:
+    _, name_id, name, scopes, expires_at = row
+    assert isinstance(scopes, list)
+    assert expires_at is None or isinstance(expires_at, datetime)
+    return Key(str(name_id), str(name), frozenset(scopes), expires_at and expires_at.astimezone(UTC))

@@ -1,0 +1,76 @@
+"""What every request may use: one object a process, made once and passed down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import psycopg
+from psycopg_pool import PoolTimeout
+from starlette.requests import HTTPConnection
+
+from api.keys import Keys
+from COBY.config import Config
+from COBY.runtime.database import AsyncPool, make_async_pool
+from COBY.runtime.metrics import Metrics
+from COBY.runtime.redis import AsyncClient, make_async_client
+from COBY.utils.logging import get_logger
+
+STATEMENT_SECONDS = 10
+"""A query that takes longer is ended: ranges are limited so that none has to."""
+RETRY_SECONDS = 2.0
+POOL_CONNECTIONS = 8
+REDIS_CONNECTIONS = 32
+OPEN, ON_LOOPBACK, NOBODY = frozenset({"read"}), frozenset({"read", "replay"}), frozenset[str]()
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Services:
+    """The settings, the clients of each server, and who may what. All of it is used in one event loop."""
+
+    cfg: Config
+    metrics: Metrics
+    pool: AsyncPool
+    redis: AsyncClient
+    keys: Keys
+    open_to: frozenset[str]
+    """The scopes that everyone has, without a key."""
+
+
+@asynccontextmanager
+async def open_services(cfg: Config, metrics: Metrics) -> AsyncIterator[Services]:
+    """The services, closed at the end; connections are made when first needed.
+
+    Who may come without a key: with API_OPEN everyone may read. Without it, while there is no key at all, whoever is
+    on this machine may read and replay; that is known once the database has answered.
+    """
+    pool = make_async_pool(cfg, max_size=POOL_CONNECTIONS, statement_seconds=STATEMENT_SECONDS)
+    redis = make_async_client(cfg, REDIS_CONNECTIONS)
+    try:
+        async with pool:
+            keys = Keys(pool)
+            yield Services(cfg, metrics, pool, redis, keys, await _open_to(cfg, keys))
+    finally:
+        await redis.aclose()
+
+
+async def _open_to(cfg: Config, keys: Keys) -> frozenset[str]:
+    if cfg.api_open:
+        return OPEN
+    while True:
+        try:
+            return NOBODY if await keys.any() else ON_LOOPBACK
+        except (psycopg.Error, PoolTimeout) as error:
+            # Nothing is served while nobody can be told from anybody.
+            log.warning("waiting_for_keys", error=str(error).strip())
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+def services(connection: HTTPConnection) -> Services:
+    """The dependency of a route, HTTP or WebSocket: ``Annotated[Services, Depends(services)]``."""
+    found: Services = connection.app.state.services
+    return found
