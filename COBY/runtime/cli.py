@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 import click
 
 from COBY.runtime.extras import needing
-from COBY.runtime.main import guarded
+from COBY.runtime.guard import guarded
 from COBY.utils.exceptions import CobyError, ServiceError
 from COBY.utils.logging import setup_logging
 

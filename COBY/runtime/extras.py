@@ -18,6 +18,7 @@ EXTRAS: dict[str, frozenset[str]] = {
             "faust",
             "mode",
             "prometheus_client",
+            "psutil",
             "psycopg",
             "psycopg_pool",
             "pydantic",

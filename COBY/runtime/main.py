@@ -22,7 +22,6 @@ import asyncio
 import os
 import select
 import signal
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,31 +29,14 @@ from types import FrameType
 
 from COBY.config import Config, load_config
 from COBY.runtime import crash
+from COBY.runtime.guard import guarded, report
 from COBY.runtime.memory import memory
-from COBY.utils.exceptions import CobyError, ConfigurationError, ServiceError
-from COBY.utils.logging import get_logger, mask, setup_logging
+from COBY.utils.exceptions import CobyError, ServiceError
+from COBY.utils.logging import get_logger, setup_logging
 
 GRACE_SECONDS = 30.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 Environ = Mapping[str, str] | None
-
-
-@contextmanager
-def guarded() -> Iterator[None]:
-    """Turn a CobyError into `error <code>: ...` on standard error (a line each) and exit code 2."""
-    try:
-        yield
-    except CobyError as error:
-        report(error)
-        raise SystemExit(2) from None
-
-
-def report(error: CobyError) -> None:
-    """Write the line (or lines) of an error to standard error, secrets masked."""
-    problems = error.problems if isinstance(error, ConfigurationError) else ()
-    for problem in problems or (error,):
-        sys.stderr.write(f"error {mask(f'{problem.code}: {problem.detail()}')}\n")
-    sys.stderr.flush()
 
 
 def start(program: str, environ: Environ = None) -> Config:
