@@ -5,20 +5,9 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-from COBY.jsonform import plain
-from COBY.records import (
-    BookTick,
-    Candle,
-    Consolidated,
-    Continuity,
-    Gap,
-    Heatmap,
-    Quality,
-    Record,
-    Status,
-    TradeEvent,
-)
+from COBY.records import Record
 from COBY.runtime.redis import feed_key, latest_key, positions_key
+from COBY.values import key_parts, value_of
 
 CHANNELS = ("trade", "book", "gap", "quality", "continuity", "heatmap", "consolidated", "ohlcv", "status")
 """Names of the topics that are cached."""
@@ -60,14 +49,7 @@ def entry_of(
     """The entry of a record of that channel."""
     parts = key_parts(record)
     latest = latest_key(prefix, channel, *parts)
-    value = {
-        **plain(record),
-        "source": source,
-        "position": f"{position[0]}:{position[1]}",
-        "topic": origin.topic,
-        "partition": origin.partition,
-        "offset": origin.offset,
-    }
+    value = value_of(record, source, position, *origin)
     return Entry(
         latest,
         feed_key(prefix, channel, parts[0]),
@@ -77,17 +59,3 @@ def entry_of(
         json.dumps(value, separators=(",", ":")),
         FEED_LENGTHS.get(channel, FEED_LENGTH),
     )
-
-
-def key_parts(record: Record) -> tuple[str, ...]:
-    """What follows the channel in the key of the latest value; the first part names the feed."""
-    match record:
-        case TradeEvent() | BookTick() | Gap() | Quality() | Continuity():
-            return record.symbol, record.exchange
-        case Heatmap() | Consolidated():
-            return (record.symbol,)
-        case Candle():
-            return record.symbol, record.timeframe
-        case Status():
-            return (record.slot,)
-    raise TypeError(f"{type(record).__name__} is not cached")
