@@ -107,7 +107,11 @@ def killed(world, kills, seed, speed):
     return view, status, within(live, first_ms, first_ms + 1000 * SECONDS), repeats
 
 
-@pytest.mark.parametrize(("kills", "speed"), [(2, 5), pytest.param(20, 0.5, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("kills", "speed"),
+    # Each kill costs the session's time until another worker goes on, some seven seconds.
+    [(2, 5), pytest.param(20, 0.5, marks=[pytest.mark.long, pytest.mark.timeout(900)])],
+)
 def test_a_consumers_view_is_exact_however_often_workers_are_killed(world, kills, speed):
     view, status, expected, repeats = killed(world, kills, seed=kills, speed=speed)
     assert (status.state, status.error) == ("finished", None)
