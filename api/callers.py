@@ -5,6 +5,7 @@ api/guard.py finds the caller of each request before any route sees it; the rout
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -30,14 +31,26 @@ class Caller(NamedTuple):
 
 
 def key_sent(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """The key in the headers of a request: `Authorization: Bearer <key>`, or `X-API-Key: <key>`."""
+    """The key in the headers of a request: `Authorization: Bearer <key>`, or `X-API-Key: <key>`.
+
+    Also as the password of `Authorization: Basic`, which is all that clients of a schema registry can send.
+    """
     for name, value in headers:
         if name == b"authorization":
             kind, _, key = value.decode("latin-1").partition(" ")
+            if kind.lower() == "basic":
+                return _password(key.strip())
             return key.strip() if kind.lower() == "bearer" else value.decode("latin-1")
         if name == b"x-api-key":
             return value.decode("latin-1").strip()
     return None
+
+
+def _password(credentials: str) -> str:
+    try:
+        return b64decode(credentials, validate=True).decode("latin-1").partition(":")[2]
+    except ValueError:
+        return ""  # no key of ours
 
 
 def caller_of(connection: HTTPConnection) -> Caller:
