@@ -6,7 +6,7 @@ What is a decimal or a time is read from the Avro schema, so a new field needs n
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -27,28 +27,49 @@ def plain(record: Record) -> dict[str, Any]:
     return form
 
 
+def with_floats(name: str, value: dict[str, Any]) -> dict[str, Any]:
+    """`plain` of a record of that schema with floats for its decimals. Fields that are no schema's stay as they are."""
+    return _floats_of(name)(value)
+
+
 @cache
 def _form_of(name: str) -> Form:
     return _compile(json.loads(schema_text(name)), {})
 
 
-def _compile(schema: Any, named: dict[str, Form]) -> Form:
+@cache
+def _floats_of(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    named: dict[str, Form] = {}
+    own = {
+        field["name"]: _compile(field["type"], named, dict.__getitem__, {"decimal": float})
+        for field in json.loads(schema_text(name))["fields"]
+    }
+    return lambda value: {name: own.get(name, _same)(one) for name, one in value.items()}
+
+
+Get = Callable[[Any, str], Any]
+_PLAIN: dict[str, Form] = {"decimal": decimal_text, "timestamp-micros": format_us}
+
+
+def _compile(
+    schema: Any, named: dict[str, Form], get: Get = getattr, forms: Mapping[str, Form] = _PLAIN
+) -> Form:
     if isinstance(schema, list):  # the only unions are ["null", type]
-        return _optional(_compile(schema[1], named))
+        return _optional(_compile(schema[1], named, get, forms))
     if isinstance(schema, str):
         return named.get(schema, _same)
     if schema["type"] == "record":
-        return _record(schema, named)
+        return _record(schema, named, get, forms)
     if schema["type"] == "array":
-        return _array(_compile(schema["items"], named))
-    return {"decimal": decimal_text, "timestamp-micros": format_us}.get(schema.get("logicalType"), _same)
+        return _array(_compile(schema["items"], named, get, forms))
+    return forms.get(schema.get("logicalType"), _same)
 
 
-def _record(schema: Any, named: dict[str, Form]) -> Form:
-    fields = [(field["name"], _compile(field["type"], named)) for field in schema["fields"]]
+def _record(schema: Any, named: dict[str, Form], get: Get, forms: Mapping[str, Form]) -> Form:
+    fields = [(field["name"], _compile(field["type"], named, get, forms)) for field in schema["fields"]]
 
     def form(record: Any) -> dict[str, Any]:
-        return {name: inner(getattr(record, name)) for name, inner in fields}
+        return {name: inner(get(record, name)) for name, inner in fields}
 
     named[f"coby.{schema['name']}"] = form
     return form

@@ -1,0 +1,167 @@
+"""The one place that asks the tables: a page and what it lacks, in one view of the database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from api.formats import Page
+from api.history import candles, heatmap, holes
+from api.history.holes import Grid, Hole
+from api.history.tables import CANDLES, GAPS, Names, Query, Resource
+from api.pages import Cursor, Key, encode
+from api.shapes import Row
+from api.times import Span
+from COBY.runtime.database import AsyncConnection, AsyncPool
+from COBY.utils.intervals import to_us
+
+_ONE_VIEW = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+class View:
+    """One view of the database: what is written meanwhile does not show."""
+
+    def __init__(self, conn: AsyncConnection) -> None:
+        self._conn = conn
+
+    async def rows(self, query: Query) -> list[Any]:
+        """All rows. Planned anew each time: only with the values is it known which chunks need not be touched."""
+        text, values = query
+        return await (await self._conn.execute(text, values, prepare=False)).fetchall()
+
+    async def value(self, query: Query) -> Any:
+        """The only value of the only row."""
+        ((found,),) = await self.rows(query)
+        return found
+
+
+@asynccontextmanager
+async def view(pool: AsyncPool) -> AsyncIterator[View]:
+    """A view while the block runs. psycopg.Error, PoolTimeout."""
+    async with pool.connection() as conn, conn.transaction():
+        await conn.execute(_ONE_VIEW)
+        yield View(conn)
+
+
+class Walk(NamedTuple):
+    """A page that is asked for: where it begins, how many rows at most, and what its cursor belongs to."""
+
+    cursor: Cursor
+    limit: int
+    query: dict[str, Any]
+
+    def next(self, key: Key) -> str:
+        """The text of the cursor that goes on behind ``key``."""
+        return encode(Cursor(self.cursor.span, key), self.query)
+
+
+async def read_page(
+    pool: AsyncPool, resource: Resource, names: Names, walk: Walk, symbols: Sequence[str], step_us: int
+) -> Page:
+    """A page of rows of one table, and the holes of the time it covers.
+
+    ``symbols``: those it is about; ``step_us``: STORE_INTERVAL.
+    """
+    async with view(pool) as database:
+        floor_us = walk.cursor.span.since_us
+        if resource.until is not None and not walk.cursor.key:
+            floor_us = await _floor(database, resource, names, walk.cursor.span)
+        rows = await database.rows(resource.page(names, walk.cursor, floor_us, walk.limit + 1))
+        more, rows = len(rows) > walk.limit, rows[: walk.limit]
+        key = resource.key_of(rows[-1]) if more else None
+        covered = _covered(walk.cursor, key)
+        if resource is CANDLES:
+            found = await _candle_holes(database, names, covered, rows)
+        else:
+            found = await _holes(database, resource, names, covered, symbols, step_us)
+    said = holes.meta(covered, found)
+    return Page(resource.columns, rows, None if key is None else walk.next(key), said)
+
+
+async def read_heatmap(
+    pool: AsyncPool,
+    symbol: str,
+    walk: Walk,
+    page: Span,
+    resolution: int,
+    prices: heatmap.Prices,
+    step_us: int,
+) -> Page:
+    """The columns of ``page``, a part of the walk's range."""
+    async with view(pool) as database:
+        ticks = await database.rows(heatmap.ticks(symbol, page))
+        cells = await database.rows(heatmap.cells(symbol, page, resolution, prices))
+        missing = await _tick_holes(
+            database, "heatmap_data", symbol, None, page, holes.moments(page, step_us), in_full=True
+        )
+    rows: list[Row] = await asyncio.to_thread(
+        heatmap.columns, symbol, map(heatmap.Tick._make, ticks), cells, resolution, step_us
+    )
+    is_last = page.until_us >= walk.cursor.span.until_us
+    return Page(
+        heatmap.COLUMNS, rows, None if is_last else walk.next((page.until_us,)), holes.meta(page, missing)
+    )
+
+
+def _covered(cursor: Cursor, last: Key | None) -> Span:
+    """The time that a page tells of: from the cursor's place on, to its last row if there are more."""
+    begin = int(cursor.key[0]) if cursor.key else cursor.span.since_us
+    begin = max(begin, cursor.span.since_us)
+    end = cursor.span.until_us if last is None else int(last[0]) + 1
+    return Span(begin, max(end, begin + 1))
+
+
+async def _floor(database: View, resource: Resource, names: Names, span: Span) -> int:
+    began: datetime | None = await database.value(resource.floor(names, span))
+    return span.since_us if began is None else to_us(began)
+
+
+async def _holes(
+    database: View, resource: Resource, names: Names, span: Span, symbols: Sequence[str], step_us: int
+) -> list[Hole]:
+    found: list[Hole] = []
+    for symbol in symbols:
+        found += await _tick_holes(
+            database,
+            resource.table,
+            symbol,
+            names.get("exchange"),
+            span,
+            holes.around(span, step_us),
+            in_full=resource.in_full,
+        )
+    return sorted(set(found), key=lambda hole: (hole.from_us, hole.symbol, hole.exchange, hole.reason))
+
+
+async def _tick_holes(
+    database: View, table: str, symbol: str, exchange: str | None, span: Span, grid: Grid, *, in_full: bool
+) -> list[Hole]:
+    """What chunks, ticks and gaps say of one symbol; ``in_full``: every tick is looked at, not the ends alone."""
+    seen, kept = holes.from_kept(symbol, span, await database.value((holes.KEPT, {"table": table})))
+    if kept.since_us < kept.until_us:
+        query = holes.runs(symbol, exchange, grid) if in_full else holes.bounds(symbol, grid)
+        rows = await database.rows(query)
+        seen += holes.from_ticks(symbol, kept, grid, rows if in_full else [(None, None, *rows[0])])
+    return holes.merged(await _gaps(database, symbol, exchange, span), seen, grid)
+
+
+async def _gaps(database: View, symbol: str | None, exchange: str | None, span: Span) -> list[Hole]:
+    names = {"symbol": symbol, "exchange": exchange}
+    floor_us = await _floor(database, GAPS, names, span)
+    return holes.from_gaps(await database.rows(holes.gaps(symbol, exchange, span, floor_us)))
+
+
+async def _candle_holes(database: View, names: Names, span: Span, rows: Sequence[Row]) -> list[Hole]:
+    """What the candles themselves say, and the gaps: ticks are kept for weeks, candles for ever."""
+    asked = candles.Asked(str(names["symbol"]), str(names["timeframe"]), span)
+    lacking = candles.absent(asked, rows)
+    if lacking:
+        whole = await database.rows(candles.whole(asked))
+        lacking = candles.without(lacking, asked, whole)
+    told = await _gaps(database, asked.symbol, None, span)
+    return sorted(
+        [*told, *lacking, *candles.incomplete(asked, rows)], key=lambda hole: (hole.from_us, hole.exchange)
+    )
