@@ -21,8 +21,8 @@ class Span(NamedTuple):
 def parse_span(since: str | None, until: str | None, now_us: int, usual_us: int, longest_us: int) -> Span:
     """The range that `from` and `to` name; without `to` it ends now, without `from` it is ``usual_us`` long.
 
-    ValidationError `time.naive`, `time.invalid` (where: the parameter), `api.range_empty`, `api.range_too_long` for more than
-    ``longest_us``.
+    ValidationError `time.naive`, `time.invalid` (where: the parameter), `api.range_empty`, and `api.range_too_long`
+    for more than ``longest_us``.
     """
     until_us = now_us if until is None else _time("to", until)
     since_us = until_us - usual_us if since is None else _time("from", since)

@@ -18,8 +18,8 @@ TRADE = {
 }  # fmt: skip
 CANDLE = {
     "symbol": "BTCUSDT", "timestamp": moment(60), "timeframe": "1m", "open_price": 1, "high_price": 4,
-    "low_price": "0.5", "close_price": 2, "volume": "1234567890123456789012.12345678", "trade_count": 3, "received_at": moment(122),
-    "position": "5:0", "revision": 1, "complete": True,
+    "low_price": "0.5", "close_price": 2, "volume": "1234567890123456789012.12345678", "trade_count": 3,
+    "received_at": moment(122), "position": "5:0", "revision": 1, "complete": True,
 }  # fmt: skip
 DAY = {"from": moment(0), "to": moment(86_400)}
 
@@ -75,8 +75,8 @@ async def test_candles_quality_gaps_and_continuity_are_told_as_they_are_stored(c
     })  # fmt: skip
     insert(database.dsn, "continuity", {
         "symbol": "BTCUSDT", "exchange": "kraken", "start_time": moment(-500), "end_time": moment(5),
-        "rule": "sequence", "sequenced": 7, "checked": 0, "snapshots": 1, "conn": "c1", "connections": 1, "reason": "stale",
-        "received_at": moment(5), "position": "1:1",
+        "rule": "sequence", "sequenced": 7, "checked": 0, "snapshots": 1, "conn": "c1", "connections": 1,
+        "reason": "stale", "received_at": moment(5), "position": "1:1",
     })  # fmt: skip
     async with api(cfg) as client:
         candles = await get(client, "/v1/ohlcv", symbol="BTCUSDT", from_=moment(0), to=moment(120))
@@ -107,8 +107,10 @@ async def test_candles_quality_gaps_and_continuity_are_told_as_they_are_stored(c
 
 
 async def test_a_gap_is_shown_wherever_its_time_is_asked_for(cfg, database):
-    hole = {"symbol": "BTCUSDT", "exchange": "kraken", "from_time": moment(-86_400 * 20), "until_time": moment(30),
-            "reason": "stale", "conn": "c1", "detail": "it is", "received_at": moment(30), "position": "1:0"}  # fmt: skip
+    hole = {
+        "symbol": "BTCUSDT", "exchange": "kraken", "from_time": moment(-86_400 * 20), "until_time": moment(30),
+        "reason": "stale", "conn": "c1", "detail": "it is", "received_at": moment(30), "position": "1:0",
+    }  # fmt: skip
     still = hole | {"from_time": moment(40), "until_time": None, "reason": "checksum"}
     lost = hole | {
         "symbol": "*",
