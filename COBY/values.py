@@ -21,20 +21,21 @@ from COBY.records import (
 
 def value_of(
     record: Record,
-    source: str,
-    position: tuple[int, int],
+    source: str | None,
+    position: tuple[int, int] | None,
     topic: str,
     partition: int | None,
     offset: int | None,
 ) -> dict[str, Any]:
     """JSON-ready: the fields of `COBY.jsonform.plain`, then where in its source's sequence and in Kafka it stands.
 
-    ``topic`` in full; in a replay that of the live record, whose partition and offset nobody knows there (None).
+    ``topic`` in full; in a replay that of the live record, whose partition and offset nobody knows there (None), nor,
+    where it was taken from the database, its source and position.
     """
     return {
         **plain(record),
         "source": source,
-        "position": f"{position[0]}:{position[1]}",
+        "position": position and f"{position[0]}:{position[1]}",
         "topic": topic,
         "partition": partition,
         "offset": offset,

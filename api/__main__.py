@@ -6,7 +6,8 @@ import asyncio
 import errno
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 
 import click
 import uvicorn
@@ -15,6 +16,7 @@ from fastapi import FastAPI
 from api.app import make_app, make_ws_app
 from api.services import ON_LOOPBACK, open_services
 from COBY.config import Config
+from COBY.runtime.health import serve_health
 from COBY.runtime.main import run_async
 from COBY.runtime.metrics import metrics
 from COBY.utils.exceptions import ServiceError
@@ -24,6 +26,8 @@ LOOPBACK = "127.0.0.1"
 DRAIN_SECONDS = 10
 """How long requests under way may take after SIGTERM."""
 BACKLOG = 1024
+THREADS = 32
+"""For calls that block: an order to a replay session may wait half a minute for its worker."""
 
 log = get_logger("api")
 
@@ -38,6 +42,7 @@ class _Server(uvicorn.Server):
 
 async def serve(cfg: Config, stop: asyncio.Event) -> None:
     """Serve until told to stop. ServiceError `runtime.port_occupied`, `runtime.port_refused`."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "blocking"))
     async with open_services(cfg, metrics()) as services:
         host = cfg.api_host
         if services.open_to == ON_LOOPBACK and not cfg.api_open:
@@ -52,7 +57,8 @@ async def serve(cfg: Config, stop: asyncio.Event) -> None:
                 for server, one in zip(servers, (rest, ws), strict=True)
             ]
             log.info("serving", host=host, api_port=port_of(rest), ws_port=port_of(ws))
-            await stop.wait()
+            with serve_health(cfg.metrics_port, {}) or nullcontext():
+                await stop.wait()
             for server in servers:
                 server.should_exit = True
             await asyncio.wait(running)
@@ -96,7 +102,7 @@ def _server(app: FastAPI) -> _Server:
 def main() -> None:
     """Serve REST and WebSocket, until stopped.
 
-    Without any key and without API_OPEN=true it listens on 127.0.0.1 only. Any number of
+    Without any key (`coby keys create`) and without API_OPEN=true it listens on 127.0.0.1 only. Any number of
     processes may run.
 
     \b

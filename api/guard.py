@@ -26,8 +26,8 @@ from COBY.utils.correlation import set_correlation_id
 from COBY.utils.exceptions import CobyError, ServiceError
 from COBY.utils.logging import get_logger
 
-HEALTH = ("/health/live", "/health/ready", "/metrics")
-"""Open to everyone, and not counted: who watches us has no key, and must not be shut out."""
+HEALTH = ("/health/live", "/health/ready")
+"""Open to everyone: who watches us has no key, and must not be shut out."""
 ID_HEADER = "X-Correlation-Id"
 METHODS = "GET, POST, PATCH, DELETE"
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)

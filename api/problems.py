@@ -28,6 +28,7 @@ from COBY.utils.logging import get_logger, mask
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
 TIMED_OUT = "57014"  # PostgreSQL's query_canceled: statement_timeout
+NOT_THERE = ("42P01", "42703")  # undefined_table, undefined_column: the schema is older than this code
 STATUS_OF_CODE = {
     "api.key_missing": 401,
     "api.key_wrong": 401,
@@ -123,7 +124,10 @@ async def on_coby_error(_request: Request, error: Exception) -> Response:
 
 async def on_database_error(_request: Request, error: Exception) -> Response:
     """The database: away, too slow, or refusing; only the last is a bug of ours."""
-    if getattr(error, "sqlstate", None) == TIMED_OUT:
+    state = getattr(error, "sqlstate", None)
+    if state in NOT_THERE:
+        return problem(StorageError("db.schema_older", "tables are missing", allowed="`coby db init`"))
+    if state == TIMED_OUT:
         return problem(StorageError("db.timeout", "the query took too long", allowed="a smaller range"))
     if not is_passing(error):
         raise error

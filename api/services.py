@@ -8,12 +8,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import psycopg
+from confluent_kafka.admin import AdminClient
 from psycopg_pool import PoolTimeout
 from starlette.requests import HTTPConnection
 
 from api.keys import Keys
+from api.lags import Lags
+from api.replayed import Ranges
 from COBY.config import Config
+from COBY.replays.manager import KafkaReplayManager
 from COBY.runtime.database import AsyncPool, make_async_pool
+from COBY.runtime.kafka import admin
 from COBY.runtime.metrics import Metrics
 from COBY.runtime.redis import AsyncClient, make_async_client
 from COBY.utils.logging import get_logger
@@ -36,6 +41,11 @@ class Services:
     metrics: Metrics
     pool: AsyncPool
     redis: AsyncClient
+    replays: KafkaReplayManager
+    """Its calls block: `await asyncio.to_thread(services.replays.get_session, …)`."""
+    ranges: Ranges
+    kafka: AdminClient
+    lags: Lags
     keys: Keys
     open_to: frozenset[str]
     """The scopes that everyone has, without a key."""
@@ -50,12 +60,18 @@ async def open_services(cfg: Config, metrics: Metrics) -> AsyncIterator[Services
     """
     pool = make_async_pool(cfg, max_size=POOL_CONNECTIONS, statement_seconds=STATEMENT_SECONDS)
     redis = make_async_client(cfg, REDIS_CONNECTIONS)
+    replays, lags = KafkaReplayManager(cfg), Lags(cfg)
+    ranges = Ranges(replays)
     try:
         async with pool:
             keys = Keys(pool)
-            yield Services(cfg, metrics, pool, redis, keys, await _open_to(cfg, keys))
+            open_to = await _open_to(cfg, keys)
+            yield Services(cfg, metrics, pool, redis, replays, ranges, admin(cfg), lags, keys, open_to)
     finally:
+        await ranges.close()
         await redis.aclose()
+        await asyncio.to_thread(replays.close)
+        await asyncio.to_thread(lags.close)
 
 
 async def _open_to(cfg: Config, keys: Keys) -> frozenset[str]:

@@ -65,21 +65,27 @@ def records(
     timeout_seconds: float = float("inf"),
     reader: Reader | None = None,
     unusable: Unusable | None = None,
+    fetched_kib: int | None = None,
 ) -> Generator[Consumed, None, None]:
     """The records of topics given by their full names, each once, in the order of each partition.
 
     It waits for more until ``stopped()`` (asked several times a second and after each record) or until nothing new
     came for ``timeout_seconds``. ``newest`` is what comes after this call. ``reader`` holds the positions taken, for
-    a caller that saves and loads them with its offsets. A record that can't be used is handed to ``unusable`` and
-    passed over; without that it is raised (reader.no_position, codec.…) and ends the reading. The consumer is closed
-    with the iterator.
+    a caller that saves and loads them with its offsets; ``fetched_kib`` limits what is fetched ahead. A record that
+    can't be used is handed to ``unusable`` and passed over; without that it is raised (reader.no_position, codec.…)
+    and ends the reading. The consumer is closed with the iterator.
 
     BrokerError `kafka.unreachable`, `kafka.refused`, `topics.missing`; ReplayError `replay.offsets`: the topic has no
     such offset, as retention took it before it was read, so that going on would be a hole.
     """
     wanted = _partitions(cfg, [topics] if isinstance(topics, str) else list(topics))
     offsets = _offsets(cfg, wanted, start)
-    return _read(cfg, offsets, stopped, timeout_seconds, reader or Reader(), unusable)
+    # Left to itself the client would go on at the oldest record and say nothing.
+    more: dict[str, Any] = {"auto_offset_reset": "error"}
+    if fetched_kib is not None:
+        more["queued_max_messages_kbytes"] = fetched_kib
+    consumer = make_consumer(cfg, f"{cfg.topic_prefix}.reading", **more)
+    return _read(consumer, offsets, stopped, timeout_seconds, reader or Reader(), unusable)
 
 
 def _partitions(cfg: Config, topics: list[str]) -> list[tuple[str, int]]:
@@ -107,15 +113,13 @@ def _offsets(cfg: Config, wanted: list[tuple[str, int]], start: Start) -> list[T
 
 
 def _read(
-    cfg: Config,
+    consumer: Consumer,
     offsets: list[TopicPartition],
     stopped: Callable[[], bool],
     timeout_seconds: float,
     reader: Reader,
     unusable: Unusable | None,
 ) -> Generator[Consumed, None, None]:
-    # Left to itself the client would go on at the oldest record and say nothing.
-    consumer = make_consumer(cfg, f"{cfg.topic_prefix}.reading", auto_offset_reset="error")
     try:
         consumer.assign(offsets)
         for message in _messages(consumer, stopped, timeout_seconds):

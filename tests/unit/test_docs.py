@@ -27,6 +27,8 @@ CODE = re.compile(r"[a-z]+\.[a-z_]+|multiple_events")
 # First parts of dotted names that are settings of Kafka's and its clients', or ours of another kind: no codes.
 NO_CODES = {"bootstrap", "cleanup", "client", "coby", "compression", "enable", "group", "linger", "retention"}
 NO_CODES |= {"player", "sasl", "security", "segment", "streams", "timescale"}
+NO_CODES |= {"body", "query", "websocket"}  # parts of a request, and messages of ASGI
+MESSAGES = {"http.request", "http.disconnect"}
 NO_CODES |= {"mexc", "spot", "trade"}  # a file and channels of exchanges
 
 
@@ -169,7 +171,7 @@ def codes(paths: Iterable[Path]) -> set[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and CODE.fullmatch(node.value):
                 found.add(node.value)
-    return {code for code in found if code.split(".")[0] not in NO_CODES}
+    return {code for code in found - MESSAGES if code.split(".")[0] not in NO_CODES}
 
 
 def local_codes(package: str, error: str) -> set[str]:

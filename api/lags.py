@@ -1,0 +1,46 @@
+"""The lag of the consumer groups, for many who ask at once: read at most every KEPT_SECONDS, by one of them."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+
+from COBY.config import Config
+from COBY.runtime.lag_cli import Lag, LagReader
+from COBY.utils.exceptions import BrokerError
+
+KEPT_SECONDS = 2.0
+
+
+class Lags:
+    """Connects when first asked."""
+
+    def __init__(self, cfg: Config) -> None:
+        self._cfg = cfg
+        self._reader: LagReader | None = None
+        self._asking = asyncio.Lock()
+        self._rows: list[Lag] = []
+        self._read: float | None = None
+
+    async def read(self, group: str | None = None) -> list[Lag]:
+        """The rows of all groups, or of one. BrokerError `kafka.unreachable`, `.refused`, `.unknown_group`."""
+        async with self._asking:
+            if self._read is None or monotonic() >= self._read + KEPT_SECONDS:
+                self._rows = await asyncio.to_thread(self._ask)
+                self._read = monotonic()
+        if group is None:
+            return self._rows
+        known = sorted({row.group for row in self._rows})
+        if group not in known:
+            raise BrokerError("kafka.unknown_group", f"no group {group!r}", allowed=" ".join(known) or "none")
+        return [row for row in self._rows if row.group == group]
+
+    def _ask(self) -> list[Lag]:
+        if self._reader is None:
+            self._reader = LagReader(self._cfg)
+        return self._reader.read()
+
+    def close(self) -> None:
+        """End its clients."""
+        if self._reader is not None:
+            self._reader.close()
