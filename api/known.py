@@ -8,17 +8,15 @@ from COBY.utils.exceptions import ConfigurationError
 
 def known_symbol(cfg: Config, name: str) -> str:
     """The symbol of that name, however its letters are written; ConfigurationError `config.unknown_symbol`."""
-    return _known(name.upper(), cfg.symbols, "symbol")
+    return _known(name.upper(), cfg.symbols, "symbol", "config.unknown_symbol")
 
 
 def known_exchange(cfg: Config, name: str) -> str:
     """The exchange of that name, however its letters are written; ConfigurationError `config.unknown_exchange`."""
-    return _known(name.lower(), cfg.exchanges, "exchange")
+    return _known(name.lower(), cfg.exchanges, "exchange", "config.unknown_exchange")
 
 
-def _known(name: str, names: tuple[str, ...], kind: str) -> str:
+def _known(name: str, names: tuple[str, ...], kind: str, code: str) -> str:
     if name in names:
         return name
-    raise ConfigurationError(
-        f"config.unknown_{kind}", f"no {kind} {name[:40]!r} here", where=kind, allowed=", ".join(names)
-    )
+    raise ConfigurationError(code, f"no {kind} {name[:40]!r} here", where=kind, allowed=", ".join(names))
