@@ -55,7 +55,7 @@ def around(span: Span, step_us: int) -> Grid:
     return Grid(span.since_us // step_us * step_us, -(-span.until_us // step_us) * step_us, step_us, step_us)
 
 
-KEPT = (
+_KEPT = (
     "SELECT min(range_start) FROM timescaledb_information.chunks"
     " WHERE hypertable_schema = current_schema() AND hypertable_name = %(table)s"
 )
@@ -87,6 +87,11 @@ SELECT NULL, NULL, min(timestamp), max(timestamp) FROM ticks
 """
 
 
+def kept(table: str) -> Query:
+    """Where the table's oldest chunk begins; null: it has none."""
+    return _KEPT, {"table": table}
+
+
 def bounds(symbol: str, grid: Grid) -> Query:
     """(first, last) stored tick of the grid; nulls: there is none."""
     return _BOUNDS, {"symbol": symbol, "first": from_us(grid.first_us), "last": from_us(grid.last_us)}
@@ -109,8 +114,8 @@ def from_kept(symbol: str, span: Span, oldest: datetime | None) -> tuple[list[Ho
     """The hole before what a table keeps, and what is left of the range."""
     if oldest is None or (oldest_us := to_us(oldest)) <= span.since_us:
         return [], span
-    kept = Span(min(oldest_us, span.until_us), span.until_us)
-    return [Hole(symbol, ALL, span.since_us, kept.since_us, NOT_KEPT)], kept
+    rest = Span(min(oldest_us, span.until_us), span.until_us)
+    return [Hole(symbol, ALL, span.since_us, rest.since_us, NOT_KEPT)], rest
 
 
 def from_ticks(symbol: str, span: Span, grid: Grid, rows: Iterable[Sequence[Any]]) -> list[Hole]:

@@ -140,7 +140,7 @@ async def _tick_holes(
     database: View, table: str, symbol: str, exchange: str | None, span: Span, grid: Grid, *, in_full: bool
 ) -> list[Hole]:
     """What chunks, ticks and gaps say of one symbol; ``in_full``: every tick is looked at, not the ends alone."""
-    seen, kept = holes.from_kept(symbol, span, await database.value((holes.KEPT, {"table": table})))
+    seen, kept = holes.from_kept(symbol, span, await database.value(holes.kept(table)))
     if kept.since_us < kept.until_us:
         query = holes.runs(symbol, exchange, grid) if in_full else holes.bounds(symbol, grid)
         rows = await database.rows(query)
