@@ -11,19 +11,20 @@ from fastapi.routing import APIRoute
 
 from api import routes
 from api.guard import Guard
+from api.openapi import TITLE, operation_id
 from api.problems import HANDLERS
 from api.services import Services
 
 
 def make_app(services: Services) -> FastAPI:
     """Every route of api/routes, as `uvicorn` serves it."""
-    app = _bare(services, title="COBY")
+    app = _bare(services, title=TITLE)
     for router in routers():
         app.include_router(router)
-    for route in app.routes:
-        if isinstance(route, APIRoute):
-            for method in route.methods or ():
-                services.metrics.init_route(method, route.path)
+        for route in router.routes:
+            if isinstance(route, APIRoute):
+                for method in route.methods or ():
+                    services.metrics.init_route(method, route.path)
     return app
 
 
@@ -35,7 +36,7 @@ def routers() -> Iterator[APIRouter]:
 
 def make_ws_app(services: Services) -> FastAPI:
     """What is served on WS_PORT: the WebSocket, and health."""
-    app = _bare(services, title="COBY WebSocket")
+    app = _bare(services, title=f"{TITLE} WebSocket")
     app.include_router(import_module("api.routes.health").router)
     return app
 
@@ -48,6 +49,7 @@ def _bare(services: Services, title: str) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=operation_id,
         exception_handlers=HANDLERS,
     )
     app.state.services = services

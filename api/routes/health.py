@@ -62,7 +62,7 @@ async def ready(services: Annotated[Services, Depends(services)]) -> Response:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     dependencies=[require("read")],
 )
-async def metrics(
+async def prometheus(
     services: Annotated[Services, Depends(services)], accept: Annotated[str, Header()] = ""
 ) -> Response:
     """What this process counts, for Prometheus; on METRICS_PORT the same without a key."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
 from api.callers import require
 from api.moments import Moment
+from api.openapi import CONFLICT
 from api.replay_models import (
     MAX_NAMES,
     SessionAsked,
@@ -30,6 +31,7 @@ from COBY.utils.intervals import US_PER_SECOND, from_us
 
 router = APIRouter(prefix="/v1/replay", tags=["replay"], dependencies=[require("replay")])
 
+UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "No such symbol or exchange."}}
 Using = Annotated[Services, Depends(services)]
 SessionId = Annotated[
     str, Path(pattern=r"^[0-9a-f]{1,32}$", description="Its id.", examples=["3d3f627abc56"])
@@ -46,7 +48,7 @@ async def list_sessions(services: Using) -> Sessions:
     return Sessions(data=await asyncio.to_thread(_all, services.replays))
 
 
-@router.post("/sessions", status_code=201)
+@router.post("/sessions", status_code=201, responses=UNKNOWN | CONFLICT)
 async def create_session(services: Using, asked: SessionAsked, response: Response) -> SessionShown:
     """Make a session, whose topic is there afterwards; it begins with `start`, or with a change of its state."""
     manager = services.replays
@@ -63,7 +65,7 @@ async def get_session(services: Using, session: SessionId) -> SessionShown:
     return await asyncio.to_thread(_one, services.replays, session)
 
 
-@router.patch("/sessions/{session}")
+@router.patch("/sessions/{session}", responses=CONFLICT)
 async def change_session(services: Using, session: SessionId, change: SessionChange) -> SessionShown:
     """Start, pause, go on, stop, move, or change the speed; all of it is carried out when this answers.
 
@@ -97,9 +99,8 @@ async def delete_session(services: Using, session: SessionId) -> None:
 @router.get(
     "",
     response_class=Response,
-    responses={
-        200: {"description": "One JSON object a line.", "content": {NDJSON: {"schema": {"type": "string"}}}}
-    },
+    responses=CONFLICT
+    | {200: {"description": "One JSON object a line.", "content": {NDJSON: {"schema": {"type": "string"}}}}},
 )
 async def replay_range(
     services: Using,
