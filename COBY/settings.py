@@ -217,6 +217,12 @@ class Settings:
         "100",
         "Requests a second of one key, or of one address without a key; twice as many at once.",
     )
+    ws_connections: int = _setting(
+        "WS_CONNECTIONS",
+        integer(1, 100_000),
+        "100",
+        "WebSocket connections of one key, or of one address without a key, to one API process.",
+    )
     metrics_port: int = _setting(
         "METRICS_PORT", integer(0, 65_535, "0: off"), "0", "Port of /metrics and /health of every process."
     )

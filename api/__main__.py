@@ -15,6 +15,8 @@ from fastapi import FastAPI
 
 from api.app import make_app, make_ws_app
 from api.services import ON_LOOPBACK, open_services
+from api.ws.serving import OPTIONS, Protocol
+from api.ws.sockets import open_sockets
 from COBY.config import Config
 from COBY.runtime.health import serve_health
 from COBY.runtime.main import run_async
@@ -43,13 +45,13 @@ class _Server(uvicorn.Server):
 async def serve(cfg: Config, stop: asyncio.Event) -> None:
     """Serve until told to stop. ServiceError `runtime.port_occupied`, `runtime.port_refused`."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "blocking"))
-    async with open_services(cfg, metrics()) as services:
+    async with open_services(cfg, metrics()) as services, open_sockets(services) as sockets:
         host = cfg.api_host
         if services.open_to == ON_LOOPBACK and not cfg.api_open:
             host = LOOPBACK
             log.warning("loopback_only", reason="no API key, and API_OPEN is false", do="coby keys create")
         rest, ws = listen(host, cfg.api_port, "API_PORT"), listen(host, cfg.websocket_port, "WS_PORT")
-        servers = [_server(make_app(services)), _server(make_ws_app(services))]
+        servers = [_server(make_app(services, sockets)), _server(make_ws_app(services, sockets))]
         async with asyncio.TaskGroup() as group:
             keys = group.create_task(services.keys.run())
             running = [
@@ -59,6 +61,7 @@ async def serve(cfg: Config, stop: asyncio.Event) -> None:
             log.info("serving", host=host, api_port=port_of(rest), ws_port=port_of(ws))
             with serve_health(cfg.metrics_port, {}) or nullcontext():
                 await stop.wait()
+            await sockets.end()
             for server in servers:
                 server.should_exit = True
             await asyncio.wait(running)
@@ -92,8 +95,8 @@ def _server(app: FastAPI) -> _Server:
         proxy_headers=False,  # X-Forwarded-For is whatever the client says
         lifespan="off",
         timeout_graceful_shutdown=DRAIN_SECONDS,
-        ws="websockets-sansio",
-        ws_max_size=64 * 1024,
+        ws=Protocol,
+        **OPTIONS,
     )
     return _Server(config)
 

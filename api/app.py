@@ -14,11 +14,13 @@ from api.guard import Guard
 from api.openapi import TITLE, operation_id
 from api.problems import HANDLERS
 from api.services import Services
+from api.ws.route import router as ws_router
+from api.ws.sockets import Sockets
 
 
-def make_app(services: Services) -> FastAPI:
+def make_app(services: Services, sockets: Sockets) -> FastAPI:
     """Every route of api/routes, as `uvicorn` serves it."""
-    app = _bare(services, title=TITLE)
+    app = _bare(services, sockets, title=TITLE)
     for router in routers():
         app.include_router(router)
         for route in router.routes:
@@ -34,14 +36,14 @@ def routers() -> Iterator[APIRouter]:
         yield import_module(f"{routes.__name__}.{module.name}").router
 
 
-def make_ws_app(services: Services) -> FastAPI:
+def make_ws_app(services: Services, sockets: Sockets) -> FastAPI:
     """What is served on WS_PORT: the WebSocket, and health."""
-    app = _bare(services, title=f"{TITLE} WebSocket")
+    app = _bare(services, sockets, title=f"{TITLE} WebSocket")
     app.include_router(import_module("api.routes.health").router)
     return app
 
 
-def _bare(services: Services, title: str) -> FastAPI:
+def _bare(services: Services, sockets: Sockets, title: str) -> FastAPI:
     app = FastAPI(
         title=title,
         version="1",
@@ -52,6 +54,7 @@ def _bare(services: Services, title: str) -> FastAPI:
         generate_unique_id_function=operation_id,
         exception_handlers=HANDLERS,
     )
-    app.state.services = services
+    app.state.services, app.state.sockets = services, sockets
+    app.include_router(ws_router)
     app.add_middleware(Guard, services=services)
     return app

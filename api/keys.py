@@ -88,6 +88,12 @@ class Keys:
         self._used.add(key.id)
         return key
 
+    def in_force(self, name_id: str) -> bool:
+        """Whether the key of that id is still in force, as far as is known."""
+        now = utc_now()
+        found = next((key for key in self._keys.values() if key.id == name_id), None)
+        return found is not None and (found.expires_at is None or found.expires_at > now)
+
     async def run(self) -> None:
         """Keep them fresh, and write down which were used, until cancelled."""
         noted = monotonic()

@@ -87,6 +87,14 @@ class Metrics:
             buckets=BATCH_BUCKETS,
             registry=self.registry,
         )
+        self.ws_connections = Gauge(
+            "coby_ws_connections", "WebSocket clients connected.", registry=self.registry
+        )
+        self.ws_messages = self._counter("ws_messages", "Messages sent to WebSocket clients.")
+        self.ws_conflated = self._counter(
+            "ws_conflated", "Records that gave way to newer ones for slow clients."
+        )
+        self.ws_cut = self._counter("ws_cut", "WebSocket clients cut off.", "code")
         self.refused = self._counter("api_refused", "Requests refused before their route.", "code")
 
     def init_exchange(self, exchange: str, symbols: Iterable[str] = ()) -> None:

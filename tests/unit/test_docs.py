@@ -23,7 +23,7 @@ SOURCES = [
     for package in ("COBY", "producers", "streams", "sinks", "replay", "api")
     for path in (ROOT / package).rglob("*.py")
 ]
-CODE = re.compile(r"[a-z]+\.[a-z_]+|multiple_events")
+CODE = re.compile(r"[a-z]+\.[a-z_]+|multiple_events|slow_consumer")
 # First parts of dotted names that are settings of Kafka's and its clients', or ours of another kind: no codes.
 NO_CODES = {"bootstrap", "cleanup", "client", "coby", "compression", "enable", "group", "linger", "retention"}
 NO_CODES |= {"player", "sasl", "security", "segment", "streams", "timescale"}
