@@ -201,7 +201,7 @@ class Operations:
         if self._sockets.replaying >= REPLAYS:
             allowed = f"{REPLAYS} a process"
             raise ServiceError("ws.too_many_replays", f"{REPLAYS} connections replay", allowed=allowed)
-        manager = self._sockets.manager
+        manager = self._sockets.services.replays
         # The place is taken before anything is waited for.
         self._sockets.replaying += 1
         try:

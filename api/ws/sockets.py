@@ -15,7 +15,6 @@ from api.ws.asked import Known
 from api.ws.hub import Hub
 from api.ws.resume import Readers
 from COBY.ohlcv import TIMEFRAMES_US
-from COBY.replays.manager import KafkaReplayManager
 from COBY.utils.exceptions import ServiceError
 from COBY.utils.logging import get_logger
 
@@ -39,7 +38,6 @@ class Sockets:
         self.services = services
         self.hub = Hub(cfg)
         self.readers = Readers(cfg)
-        self.manager = KafkaReplayManager(cfg)
         self.known = Known(cfg.symbols, cfg.exchanges, tuple(TIMEFRAMES_US))
         self.replaying = 0
         self._threads = ThreadPoolExecutor(REPLAYS, thread_name_prefix="replay")
@@ -89,7 +87,6 @@ class Sockets:
         """Stop all threads."""
         await self.hub.end()
         await self.readers.close()
-        await asyncio.to_thread(self.manager.close)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
