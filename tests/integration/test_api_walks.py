@@ -40,7 +40,8 @@ def minute(number, moment_number, tag):
 
 def candle(number, moment_number, tag):
     return {"symbol": "BTCUSDT", "timestamp": moment(number), "timeframe": "1s", "open_price": 1, "high_price": 1,
-            "low_price": 1, "close_price": 1, "volume": 1, "trade_count": 1, "revision": 0, "complete": True}  # fmt: skip
+            "low_price": 1, "close_price": 1, "volume": 1, "trade_count": 1, "revision": 0,
+            "complete": True}  # fmt: skip
 
 
 def book(number, moment_number, tag):
@@ -99,9 +100,8 @@ async def test_a_walk_returns_each_row_once_while_others_write(cfg, database, pa
         step = len(ahead) + len(behind)
         at = round((parse_time(rows[-1][names[0]]) - START_US) / SECOND_US)
         if has_ties:
-            new = [
-                row(number, at, f"{tag}{step:04}") for number, tag in ((0, "a"), (1, "a"), (0, "z"), (1, "z"))
-            ]
+            tags = [f"{place}{step:04}{exchange}" for place in "az" for exchange in "bk"]
+            new = [row(number, at, tag) for number, tag in enumerate(tags)]
             new += [row(0, 0, f"a{step:04}"), row(0, 2 * ROWS + step, f"m{step:04}")]
         else:
             new = [row(at - 1, 0, ""), row(at + 1, 0, ""), row(2 * ROWS + 1 + step, 0, "")]
