@@ -10,7 +10,6 @@ import fastavro
 import msgspec
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from COBY import records
 from COBY.codec import decode, encode
@@ -18,66 +17,13 @@ from COBY.records import NAMES, UNITS
 from COBY.utils.exceptions import ProcessingError
 from replay.fields import plain_of
 from schemas import FORMER, IDS, former_text, schema_text
+from tests.any_records import plain, values
 
 with warnings.catch_warnings():
     # The deprecated library that is wanted here as a second opinion warns of itself.
     warnings.simplefilter("ignore")
     import avro.io
     import avro.schema
-
-STRUCTS = {NAMES[struct]: struct for struct in NAMES}
-TEXT = st.text(max_size=30).filter(lambda text: "\ud800" not in text)
-TIMES = st.integers(0, 4_000_000_000_000_000)
-LIMITS = {20: 10**20 - 1, 30: 10**30 - 1, 10: 10**10 - 1}
-
-
-def values(schema, named):
-    """Any value of a schema, as our structs hold it: decimals and times as ints."""
-    if isinstance(schema, list):
-        return st.none() | values(schema[1], named)
-    if isinstance(schema, str):
-        plain = {"string": TEXT, "boolean": st.booleans(), "int": st.integers(-(2**31), 2**31 - 1)}
-        plain["long"] = st.integers(-(2**63), 2**63 - 1)
-        return plain[schema] if schema in plain else structs(named[schema], named)
-    if schema["type"] == "record":
-        named[f"coby.{schema['name']}"] = schema
-        return structs(schema, named)
-    if schema["type"] == "array":
-        return st.lists(values(schema["items"], named), max_size=4)
-    if schema.get("logicalType") == "decimal":
-        return st.integers(-LIMITS[schema["precision"]], LIMITS[schema["precision"]])
-    return TIMES
-
-
-def structs(schema, named):
-    top = {"TradeEvent", "BookTick"}
-    name = schema["name"]
-    struct = getattr(records, name) if name in top or hasattr(records, name) else STRUCTS[name.lower()]
-    fields = {field["name"]: values(field["type"], named) for field in schema["fields"]}
-    assert list(fields) == list(struct.__struct_fields__)
-    return st.builds(struct, **fields)
-
-
-def plain(value, schema, named):
-    """What a reader must give for a value of ours: decimals, aware times, dicts."""
-    if isinstance(schema, list):
-        return None if value is None else plain(value, schema[1], named)
-    if isinstance(schema, str):
-        return plain(value, named[schema], named) if schema in named else value
-    if schema["type"] == "record":
-        named[f"coby.{schema['name']}"] = schema
-        return {
-            field["name"]: plain(getattr(value, field["name"]), field["type"], named)
-            for field in schema["fields"]
-        }
-    if schema["type"] == "array":
-        # An empty array must still make its item's type known, for those after it that name it.
-        if isinstance(schema["items"], dict) and schema["items"]["type"] == "record":
-            named[f"coby.{schema['items']['name']}"] = schema["items"]
-        return [plain(item, schema["items"], named) for item in value]
-    if schema.get("logicalType") == "decimal":
-        return Decimal(f"{value}E-8")  # exact, whatever the context
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=value)
 
 
 @pytest.mark.parametrize("name", sorted(IDS))

@@ -100,7 +100,7 @@ def test_no_function_is_too_long():
 
 
 def may_name_exchanges(name: str) -> bool:
-    return name.startswith(NAMES_ALLOWED) or name in NAMES_ALLOWED_IN or name.endswith((".md", ".lock"))
+    return name.startswith(NAMES_ALLOWED) or name in NAMES_ALLOWED_IN or name.endswith((".md", ".lock", "package-lock.json"))
 
 
 def named_exchanges(name: str, text: str) -> list[str]:
