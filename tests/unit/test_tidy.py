@@ -99,8 +99,11 @@ def test_no_function_is_too_long():
 # --- names ----------------------------------------------------------------------------------------------------
 
 
+LOCKS_AND_PROSE = (".md", ".lock", "-lock.json")
+
+
 def may_name_exchanges(name: str) -> bool:
-    return name.startswith(NAMES_ALLOWED) or name in NAMES_ALLOWED_IN or name.endswith((".md", ".lock", "package-lock.json"))
+    return name.startswith(NAMES_ALLOWED) or name in NAMES_ALLOWED_IN or name.endswith(LOCKS_AND_PROSE)
 
 
 def named_exchanges(name: str, text: str) -> list[str]:
