@@ -18,8 +18,8 @@ from api.ws.route import router as ws_router
 from api.ws.sockets import Sockets
 
 
-def make_app(services: Services, sockets: Sockets) -> FastAPI:
-    """Every route of api/routes, as `uvicorn` serves it."""
+def make_app(services: Services, sockets: Sockets | None = None) -> FastAPI:
+    """Every route of api/routes, as `uvicorn` serves it; without ``sockets`` no WebSocket."""
     app = _bare(services, sockets, title=TITLE)
     for router in routers():
         app.include_router(router)
@@ -43,7 +43,7 @@ def make_ws_app(services: Services, sockets: Sockets) -> FastAPI:
     return app
 
 
-def _bare(services: Services, sockets: Sockets, title: str) -> FastAPI:
+def _bare(services: Services, sockets: Sockets | None, title: str) -> FastAPI:
     app = FastAPI(
         title=title,
         version="1",
@@ -55,6 +55,7 @@ def _bare(services: Services, sockets: Sockets, title: str) -> FastAPI:
         exception_handlers=HANDLERS,
     )
     app.state.services, app.state.sockets = services, sockets
-    app.include_router(ws_router)
+    if sockets is not None:
+        app.include_router(ws_router)
     app.add_middleware(Guard, services=services)
     return app
