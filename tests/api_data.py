@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from api.app import make_app
 from api.services import open_services
+from api.ws.sockets import open_sockets
 from COBY.config import Config
 from COBY.runtime.database import connect
 from COBY.runtime.metrics import Metrics
@@ -31,8 +32,11 @@ def prepare(cfg: Config) -> None:
 @asynccontextmanager
 async def api(cfg: Config) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the whole app, guard and all."""
-    async with open_services(cfg, Metrics(CollectorRegistry())) as services:
-        transport = httpx.ASGITransport(make_app(services), client=("127.0.0.1", 50_000))
+    async with (
+        open_services(cfg, Metrics(CollectorRegistry())) as services,
+        open_sockets(services) as sockets,
+    ):
+        transport = httpx.ASGITransport(make_app(services, sockets), client=("127.0.0.1", 50_000))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
             yield client
 
