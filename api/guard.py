@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.callers import ANYONE, Caller, key_sent
+from api.formats import COMPLETE_HEADER, CURSOR_HEADER
 from api.limits import BODY_SECONDS, MAX_BODY_BYTES, Rate
 from api.origins import host_is_ours, origin_is_ours
 from api.problems import problem
@@ -29,6 +30,8 @@ from COBY.utils.logging import get_logger
 HEALTH = ("/health/live", "/health/ready")
 """Open to everyone: who watches us has no key, and must not be shut out."""
 ID_HEADER = "X-Correlation-Id"
+EXPOSED = (ID_HEADER, "Retry-After", CURSOR_HEADER, COMPLETE_HEADER)
+"""Headers of ours that a web page may read."""
 METHODS = "GET, POST, PATCH, DELETE"
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 
@@ -150,7 +153,7 @@ class _Answer:
             headers["X-Content-Type-Options"] = "nosniff"
             if self.origin is not None:
                 headers["Access-Control-Allow-Origin"] = self.origin
-                headers["Access-Control-Expose-Headers"] = f"{ID_HEADER}, Retry-After"
+                headers["Access-Control-Expose-Headers"] = ", ".join(EXPOSED)
                 headers.add_vary_header("Origin")
         await self._send(message)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from fastapi import Depends, Header, Query, Response
 
-from api.formats import ARROW, CSV, JSON, Page, render, wanted
+from api.formats import ARROW, COMPLETE_HEADER, CSV, CURSOR_HEADER, JSON, Page, render, wanted
 from api.history.reading import Walk
 from api.pages import LONGEST_CURSOR, MOST_ROWS, USUAL_ROWS, Cursor, decode
 from api.shapes import Column, schema_of
@@ -100,7 +100,14 @@ def documented(columns: Sequence[Column]) -> dict[int | str, dict[str, Any]]:
         CSV: text,
         ARROW: {"schema": {"type": "string", "format": "binary"}},
     }
-    return {200: {"description": "A page, and what its time lacks.", "content": forms}}
+    headers = {
+        CURSOR_HEADER: {"schema": {"type": "string"}, "description": "`page.next_cursor`, if there is one."},
+        COMPLETE_HEADER: {
+            "schema": {"type": "string", "enum": ["true", "false"]},
+            "description": "`meta.complete`.",
+        },
+    }
+    return {200: {"description": "A page, and what its time lacks.", "content": forms, "headers": headers}}
 
 
 def documented_live(description: str, schema: Mapping[str, Any]) -> dict[int | str, dict[str, Any]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from COBY.utils.exceptions import ValidationError
-from COBY.utils.intervals import US_PER_SECOND, format_us, parse_time
+from COBY.utils.intervals import US_PER_SECOND, format_us, parse_time, to_us
 
 DAY_US = 86_400 * US_PER_SECOND
+_END_US = to_us(datetime(3000, 1, 1, tzinfo=UTC))
 _UNITS = (("days", DAY_US), ("hours", 3_600 * US_PER_SECOND), ("minutes", 60 * US_PER_SECOND))
 
 
@@ -52,7 +54,10 @@ def length_text(length_us: int) -> str:
 def _time(name: str, text: str) -> int:
     try:
         time_us = parse_time(text)
-        format_us(time_us)
+        if not 0 <= time_us < _END_US:  # what is computed from it is to stay a time
+            raise ValidationError(
+                "time.invalid", f"'{text}' is too far away", allowed="the years 1970 to 2999"
+            )
     except ValidationError as error:
         error.where = f"query.{name}"
         if " " in text:  # what "+01:00" becomes in a URL

@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1", tags=["history"], dependencies=[require("read")
 
 
 @router.get("/metrics/{exchange}/{symbol}", response_class=Response, responses=documented(COLUMNS))
-async def metrics(
+async def book_metrics(
     use: Annotated[Services, Depends(services)],
     wanted: Range,
     exchange: Annotated[str, Path(max_length=40, description="An exchange of /v1/exchanges.")],

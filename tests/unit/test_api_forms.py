@@ -1,0 +1,79 @@
+"""Forms of the REST API's answers: what Accept wants, and floats in place of decimal strings."""
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from api.formats import ARROW, CSV, JSON, wanted
+from api.shapes import SIZE, TEXT, Column, arrow_table, listed, plain_rows
+from COBY.jsonform import plain, with_floats
+from COBY.records import BookTick, Bucket, Level, TradeEvent
+from COBY.utils.exceptions import ValidationError
+
+UNIT = 100_000_000
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        (None, JSON), ("", JSON), ("*/*", JSON), ("application/*", JSON), ("text/*", CSV), (CSV, CSV), (ARROW, ARROW),
+        ("text/csv;q=0.5, application/json;q=0.4", CSV), ("TEXT/CSV ; q=1.0", CSV), ("text/html, */*;q=0.1", JSON),
+        ("application/json;q=0, */*", ARROW), ("application/vnd.apache.arrow.stream;q=0.9,text/csv;q=0.8", ARROW),
+        ("text/csv, application/json", JSON), ("*/*;q=0.1, text/csv;q=nonsense", JSON),
+    ],
+)  # fmt: skip
+def test_accept_chooses_the_form(accept, media_type):
+    assert wanted(accept) == media_type
+
+
+@pytest.mark.parametrize(
+    "accept", ["image/png", "text/html", "*/*;q=0", "application/json;q=0", "nonsense", ";;"]
+)
+def test_what_there_is_not_is_refused(accept):
+    with pytest.raises(ValidationError) as caught:
+        wanted(accept)
+    assert (caught.value.code, caught.value.where) == ("api.not_acceptable", "Accept")
+    assert caught.value.allowed == f"{JSON}, {ARROW}, {CSV}"
+
+
+def test_numbers_of_thirty_digits_stay_exact_in_every_form():
+    size = Decimal("1234567890123456789012.12345678")
+    columns = (Column("size", SIZE), Column("list", listed(Column("name", TEXT), Column("size", SIZE))))
+    rows = [(size, [("a", size), ("b", None)]), (None, [])]
+    assert plain_rows(columns, rows, floats=False) == [
+        {"size": str(size), "list": [{"name": "a", "size": str(size)}, {"name": "b", "size": None}]},
+        {"size": None, "list": []},
+    ]
+    table = arrow_table(columns, rows, floats=False)
+    assert table.to_pylist()[0]["size"] == table.to_pylist()[0]["list"][0]["size"] == size
+    assert arrow_table(columns, rows, floats=True).to_pylist()[1] == {"size": None, "list": []}
+
+
+def test_no_rows_have_the_same_columns_in_arrow():
+    columns = (Column("size", SIZE), Column("list", listed(Column("size", SIZE))))
+    assert arrow_table(columns, [], False).schema == arrow_table(columns, [(Decimal(1), [])], False).schema
+
+
+def test_floats_are_for_decimals_alone():
+    trade = plain(TradeEvent("BTCUSDT", "binance", 1, 2, 150_000_000, 25_000_000, "buy", "0.5"))
+    told = with_floats("trade", trade | {"position": "1:0", "offset": 7})
+    changed = {
+        name: value
+        for name, value in told.items()
+        if value != (trade | {"position": "1:0", "offset": 7})[name]
+    }
+    assert changed == {"price": 1.5, "size": 0.25}
+
+
+def test_floats_reach_into_lists_and_leave_nothing_as_nothing():
+    book = BookTick(
+        "BTCUSDT", "binance", 1, True, None, "c", None, [Level(UNIT, 2 * UNIT)], [], 10 * UNIT, [Bucket(0, UNIT)], [],
+        None, None, None, None, None, None, None, 0, [],
+    )  # fmt: skip
+    told = with_floats("book", json.loads(json.dumps(plain(book))))
+    assert (told["bids"], told["bid_buckets"]) == (
+        [{"price": 1.0, "size": 2.0}],
+        [{"price": 0.0, "volume": 1.0}],
+    )
+    assert told["covered_low"] is told["sequence_id"] is None
