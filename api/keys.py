@@ -29,8 +29,8 @@ SCOPES = ("read", "replay", "admin")
 PREFIX = "coby_"
 KEY_BYTES = 32
 REFRESH_SECONDS = 5.0
-LOOK_SECONDS = 1.0
-"""An unknown key is looked for in the database again at most this often: it may have just been made."""
+LOOK_SECONDS = 0.2
+"""An unknown key may have just been made: who sends one waits for the next look, and looks are so far apart."""
 KNOWN_SECONDS = 3600.0
 USED_SECONDS = 60.0
 
@@ -64,6 +64,7 @@ class Keys:
         self._pool = pool
         self._keys: Mapping[str, Key] = {}
         self._read: float | None = None
+        self._tried = -LOOK_SECONDS
         self._reading = asyncio.Lock()
         self._used: set[str] = set()
 
@@ -113,11 +114,15 @@ class Keys:
         self._read = monotonic()
 
     async def _look(self) -> None:
+        """Read them unless somebody has begun to since this was called."""
+        asked = monotonic()
         async with self._reading:
-            if self._read is None or monotonic() >= self._read + LOOK_SECONDS:
+            if self._tried < asked:
+                await asyncio.sleep(self._tried + LOOK_SECONDS - monotonic())
                 await self._try_refresh()
 
     async def _try_refresh(self) -> None:
+        self._tried = monotonic()
         try:
             await self.refresh()
         except (psycopg.Error, PoolTimeout) as error:

@@ -6,6 +6,7 @@ own with `Metrics(CollectorRegistry())`.
 
 from collections.abc import Callable, Iterable
 from functools import cache
+from threading import Lock
 
 import psutil
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
@@ -133,9 +134,17 @@ class Metrics:
         return Gauge(f"coby_{name}", sentence, labels, registry=self.registry)
 
 
-@cache
+_making = Lock()
+
+
 def metrics() -> Metrics:
     """The metrics of this process, in prometheus_client's own registry."""
+    with _making:  # the thread that watches memory may ask at the same moment
+        return _metrics()
+
+
+@cache
+def _metrics() -> Metrics:
     return Metrics(REGISTRY)
 
 
