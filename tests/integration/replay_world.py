@@ -175,11 +175,12 @@ def managing(cfg):
         manager.close()
 
 
-def until_ended(manager, session, seconds=60.0):
+def until_ended(manager, session, seconds=60.0, meanwhile=lambda: None):
     """Wait for the end of a session; its status."""
     end = time.monotonic() + seconds
     while (status := manager.get_replay_status(session)).state not in ("finished", "stopped", "failed"):
         assert time.monotonic() < end, status
+        meanwhile()
         time.sleep(0.1)
     return status
 

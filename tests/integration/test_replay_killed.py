@@ -27,6 +27,7 @@ from tests.integration.sink_helpers import settings
 from tests.integration.verify_run import SECONDS, SYMBOLS, Made, Run, frames, started_ns, told
 
 PREFIX = "treplaykill"
+RECORDS, PATIENCE_SECONDS = 20, 60.0
 POINTS = ("player.released:40", "player.told:2", "player.released:1", "player.told:1")
 
 
@@ -56,6 +57,12 @@ class Workers:
         command = [sys.executable, "-m", "replay"]
         self.running.append(subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL))
 
+    def replace(self):
+        """New ones for those that have ended, as a supervisor would."""
+        for one in [one for one in self.running if one.poll() is not None]:
+            self.running.remove(one)
+            self.start()
+
     def kill(self, number):
         self.running[number].kill()
         self.running.pop(number).wait()
@@ -77,6 +84,15 @@ class Workers:
             one.wait()
 
 
+def it_goes_on(reader, workers):
+    """Some records more come, whoever dies meanwhile."""
+    count, end = len(reader.seen) + RECORDS, time.monotonic() + PATIENCE_SECONDS
+    while len(reader.seen) < count:
+        assert time.monotonic() < end, f"at rest, or over, after {len(reader.seen)} records"
+        reader.read(0.5, lambda seen: len(seen) >= count)
+        workers.replace()
+
+
 def killed(world, kills, seed, speed):
     """A session whose workers are killed at random moments and named points; the consumer's view, and how it ended."""
     run, env, first_ms = world
@@ -86,18 +102,13 @@ def killed(world, kills, seed, speed):
         reader = Reader(run.cfg.kafka_bootstrap_servers, manager.topic(one))
         do(manager.start_replay(one))
         for number in range(kills):
-            count = len(reader.seen)
-            reader.read(60, lambda seen, count=count: len(seen) > count + 20)  # it goes on
-            reader.read(rng.uniform(0.0, 1.5), lambda seen: False) if number % 2 else None
+            it_goes_on(reader, workers)
+            moment = time.monotonic() + rng.uniform(0.0, 1.5) * (number % 2)
+            reader.read(2.0, lambda seen, moment=moment: time.monotonic() >= moment)
             workers.kill(rng.randrange(2))
             workers.start(POINTS[number // 2 % len(POINTS)] if number % 2 else None)
-            for dead in [one for one in workers.running if one.poll() is not None]:
-                workers.running.remove(dead)
-                workers.start()
-        while len(workers.running) < 2 or any(one.poll() is not None for one in workers.running):
-            workers.running = [one for one in workers.running if one.poll() is None]
-            workers.start()
-        status = until_ended(manager, one, 300)
+        it_goes_on(reader, workers)
+        status = until_ended(manager, one, 300, meanwhile=workers.replace)
         view = without_repeats(reader.read(2.0))
         repeats = len(reader.seen) - len(view)
         reader.close()
