@@ -97,6 +97,6 @@ def _keys(entry: Entry, prefix: str) -> list[str]:
     return [entry.latest, entry.feed, entry.positions, built_key(prefix)]
 
 
-def _arguments(entry: Entry, field: str) -> list[str | int]:
+def _arguments(entry: Entry, field: str) -> list[str | bytes | int]:
     first, index = entry.position
     return [entry.field, first, index, entry.value, entry.feed_length, field]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import NamedTuple
+
+import msgspec
 
 from COBY.records import Record
 from COBY.runtime.redis import feed_key, latest_key, positions_key
@@ -22,6 +23,8 @@ FEED_LENGTH = 1_000
 
 Position = tuple[int, int]
 
+_JSON = msgspec.json.Encoder()
+
 
 class Entry(NamedTuple):
     """One record for Redis: what the script writes, if ``position`` is newer than the last of ``field``."""
@@ -31,7 +34,7 @@ class Entry(NamedTuple):
     positions: str
     field: str
     position: Position
-    value: str
+    value: bytes
     feed_length: int
 
 
@@ -56,6 +59,6 @@ def entry_of(
         positions_key(prefix, origin.topic, origin.partition),
         f"{latest}|{source}",
         position,
-        json.dumps(value, separators=(",", ":")),
+        _JSON.encode(value),
         FEED_LENGTHS.get(channel, FEED_LENGTH),
     )

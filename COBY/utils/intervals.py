@@ -5,6 +5,7 @@ RFC 3339 (https://www.rfc-editor.org/rfc/rfc3339) is the only text form.
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from COBY.utils.exceptions import ValidationError
 
@@ -46,8 +47,15 @@ def clamp_us(time_us: int) -> int:
 
 
 def format_us(time_us: int) -> str:
-    """RFC 3339 in UTC with exactly six decimals: `2026-01-02T03:04:05.678000Z`."""
-    return from_us(time_us).isoformat(timespec="microseconds")[:-6] + "Z"
+    """RFC 3339 in UTC with exactly six decimals: `2026-01-02T03:04:05.678000Z`. `time.invalid` as `from_us`."""
+    second, part = divmod(time_us, US_PER_SECOND)
+    return f"{_second_text(second)}.{part:06d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _second_text(second: int) -> str:
+    """`2026-01-02T03:04:05`: most times of a moment are of the same few seconds."""
+    return from_us(second * US_PER_SECOND).isoformat()[:-6]
 
 
 def parse_time(value: str | int) -> int:
