@@ -13,6 +13,7 @@ from api import routes
 from api.guard import Guard
 from api.openapi import TITLE, operation_id
 from api.problems import HANDLERS
+from api.routes.health import router as health_router
 from api.services import Services
 from api.ws.route import router as ws_router
 from api.ws.sockets import Sockets
@@ -20,13 +21,10 @@ from api.ws.sockets import Sockets
 
 def make_app(services: Services, sockets: Sockets | None = None) -> FastAPI:
     """Every route of api/routes, as `uvicorn` serves it; without ``sockets`` no WebSocket."""
-    app = _bare(services, sockets, title=TITLE)
-    for router in routers():
-        app.include_router(router)
-        for route in router.routes:
-            if isinstance(route, APIRoute):
-                for method in route.methods or ():
-                    services.metrics.init_route(method, route.path)
+    app = _bare(services, sockets, list(routers()), title=TITLE)
+    for route in app.state.routes:
+        for method in route.methods or ():
+            services.metrics.init_route(method, route.path)
     return app
 
 
@@ -38,12 +36,10 @@ def routers() -> Iterator[APIRouter]:
 
 def make_ws_app(services: Services, sockets: Sockets) -> FastAPI:
     """What is served on WS_PORT: the WebSocket, and health."""
-    app = _bare(services, sockets, title=f"{TITLE} WebSocket")
-    app.include_router(import_module("api.routes.health").router)
-    return app
+    return _bare(services, sockets, [health_router], title=f"{TITLE} WebSocket")
 
 
-def _bare(services: Services, sockets: Sockets | None, title: str) -> FastAPI:
+def _bare(services: Services, sockets: Sockets | None, parts: list[APIRouter], title: str) -> FastAPI:
     app = FastAPI(
         title=title,
         version="1",
@@ -55,6 +51,9 @@ def _bare(services: Services, sockets: Sockets | None, title: str) -> FastAPI:
         exception_handlers=HANDLERS,
     )
     app.state.services, app.state.sockets = services, sockets
+    app.state.routes = [route for part in parts for route in part.routes if isinstance(route, APIRoute)]
+    for part in parts:
+        app.include_router(part)
     if sockets is not None:
         app.include_router(ws_router)
     app.add_middleware(Guard, services=services)

@@ -29,7 +29,7 @@ SCOPES = ("read", "replay", "admin")
 PREFIX = "coby_"
 KEY_BYTES = 32
 REFRESH_SECONDS = 5.0
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.1
 """An unknown key may have just been made: who sends one waits for the next look, and looks are so far apart."""
 KNOWN_SECONDS = 3600.0
 USED_SECONDS = 60.0

@@ -72,7 +72,7 @@ class Problem(BaseModel):
     """An error (RFC 9457)."""
 
     type: str = Field(description="A name of this kind of error.", examples=["urn:coby:problem:time.naive"])
-    title: str = Field(description="The status in words.", examples=["Unprocessable Content"])
+    title: str = Field(description="The status in words.", examples=["Unprocessable Entity"])
     status: int = Field(description="The HTTP status.", examples=[422])
     detail: str = Field(description="What happened, a sentence.", examples=["the time has no offset"])
     code: str = Field(description="Our code; it never changes its meaning.", examples=["time.naive"])
@@ -154,12 +154,22 @@ def _where(place: Sequence[str | int]) -> str:
     return mask(".".join(str(part) for part in place)) or "body"
 
 
-async def on_http_error(_request: Request, error: Exception) -> Response:
+async def on_http_error(request: Request, error: Exception) -> Response:
     """What Starlette itself refuses: a path or a method that there is not."""
     assert isinstance(error, HTTPException)
     codes = {404: "api.not_found", 405: "api.method", 406: "api.not_acceptable"}
     code = codes.get(error.status_code, "api.invalid")
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        methods = _methods(request)
+        told = ValidationError(code, f"no {request.method} here", where="method", allowed=methods)
+        return problem(told, error.status_code, {"Allow": methods})
     return problem(ValidationError(code, str(error.detail)), error.status_code, error.headers)
+
+
+def _methods(request: Request) -> str:
+    """All that the path has: Starlette names those of its first route alone."""
+    here = [route for route in request.app.state.routes if route.path_regex.fullmatch(request.url.path)]
+    return ", ".join(sorted({method for route in here for method in route.methods}))
 
 
 HANDLERS: dict[int | type[Exception], Any] = {

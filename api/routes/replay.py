@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Response
@@ -26,12 +27,33 @@ from api.services import Services, services
 from COBY.models import ReplayStatus
 from COBY.replays.asked import Asked
 from COBY.replays.manager import KafkaReplayManager
-from COBY.utils.exceptions import ReplayError, ValidationError
+from COBY.utils.exceptions import CobyError, ReplayError, ValidationError
 from COBY.utils.intervals import US_PER_SECOND, from_us
 
 router = APIRouter(prefix="/v1/replay", tags=["replay"], dependencies=[require("replay")])
 
 UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "No such symbol or exchange."}}
+IN_BODY = {
+    "replay.range": "to",
+    "replay.future": "to",
+    "replay.empty": "from",
+    "replay.no_start": "from",
+    "replay.offsets": "offsets",
+    "replay.speed": "speed",
+    "replay.source": "source",
+    "replay.settings": "settings",
+    "replay.override": "settings",
+    "replay.seek": "position",
+    "replay.channel": "channels",
+    "config.unknown_symbol": "symbols",
+    "config.unknown_exchange": "exchanges",
+}
+"""Error -> the field that is wrong."""
+IN_QUERY = IN_BODY | {
+    "replay.channel": "channel",
+    "config.unknown_symbol": "symbol",
+    "config.unknown_exchange": "exchange",
+}
 Using = Annotated[Services, Depends(services)]
 SessionId = Annotated[
     str, Path(pattern=r"^[0-9a-f]{1,32}$", description="Its id.", examples=["3d3f627abc56"])
@@ -52,7 +74,8 @@ async def list_sessions(services: Using) -> Sessions:
 async def create_session(services: Using, asked: SessionAsked, response: Response) -> SessionShown:
     """Make a session, whose topic is there afterwards; it begins with `start`, or with a change of its state."""
     manager = services.replays
-    session = await asyncio.to_thread(manager.create, asked.asked(), asked.ttl_seconds)
+    with named("body", IN_BODY):
+        session = await asyncio.to_thread(manager.create, asked.asked(), asked.ttl_seconds)
     if asked.start:
         await manager.start_replay(session)
     response.headers["Location"] = f"/v1/replay/sessions/{session}"
@@ -82,7 +105,8 @@ async def change_session(services: Using, session: SessionId, change: SessionCha
     if change.speed is not None:
         await manager.set_speed(session, change.speed)
     if change.position is not None:
-        await manager.seek(session, from_us(change.position))
+        with named("body", IN_BODY):
+            await manager.seek(session, from_us(change.position))
     if change.state == "running":
         state = (await asyncio.to_thread(manager.get_replay_status, session)).state
         if state != "running":
@@ -109,7 +133,7 @@ async def replay_range(
     symbol: Names = None,
     exchange: Names = None,
     channel: Names = None,
-    source: Source = "auto",
+    source: Annotated[Source, Query(description="Where the records come from.")] = "auto",
 ) -> Response:
     """A range as newline-delimited JSON, in the order of a replay, as fast as it is read.
 
@@ -123,7 +147,19 @@ async def replay_range(
         )
     names = tuple(symbol or ()), tuple(exchange or ()), tuple(channel or ())
     asked = Asked(start_time, end_time, 0.0, {}, *names, source, {})
-    return await Replayed.of(services.cfg, services.replays, services.ranges, asked)
+    with named("query", IN_QUERY):
+        return await Replayed.of(services.cfg, services.replays, services.ranges, asked)
+
+
+@contextmanager
+def named(part: str, fields: Mapping[str, str]) -> Iterator[None]:
+    """An error of the manager's that is a wrong value says in which parameter it is."""
+    try:
+        yield
+    except CobyError as error:
+        if error.code in fields:
+            error.where = f"{part}.{fields[error.code]}"
+        raise
 
 
 def _all(manager: KafkaReplayManager) -> list[SessionShown]:

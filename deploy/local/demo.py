@@ -1,7 +1,7 @@
 """``make demo``: the whole system on this machine, on the simulated exchanges (``make live``: on the real ones).
 
 Prints a line a second; Ctrl-C stops all. With ``--for`` it ends with a summary whose counts come from different
-places (the simulator's log, Kafka, SQL, Redis) and exits with 1 if any promise failed.
+places (the simulator's log, Kafka, SQL, Redis, REST) and exits with 1 if any promise failed.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from COBY.utils.exceptions import CobyError
 from deploy.local import demo_facts as facts
 from deploy.local import fetch
 from deploy.local.errors import LocalError
-from deploy.local.ports import HOST, free_port
-from deploy.local.programs import on_free_ports, pipeline, simulated, simulator
+from deploy.local.ports import HOST, free_or, free_port
+from deploy.local.programs import api, on_free_ports, pipeline, simulated, simulator
 from deploy.local.stack import ROOT, Stack
 from deploy.local.supervise import Programs
 from sinks.schema import migrate
@@ -62,6 +62,11 @@ class Demo:
     def port(self, name: str) -> int:
         """Where a program serves /metrics."""
         return self.programs.table[name].metrics_port
+
+    @property
+    def api_url(self) -> str:
+        """Where REST is."""
+        return f"http://{HOST}:{self.programs.table['api'].environment['API_PORT']}"
 
     def frames(self) -> float:
         """Frames normalized, as the stream worker counts them."""
@@ -117,7 +122,14 @@ def count_promises(demo: Demo) -> Iterator[Promise]:
         rows.candle_volume == rows.trade_size == said.trade_size,
         f"{rows.candle_volume} = {rows.trade_size} = {said.trade_size}",
     )
+    yield _served(demo, rows.trades)
     yield Promise("lag 0", (behind := facts.lag(config)) == 0, f"{behind} records")
+
+
+def _served(demo: Demo, trades: int) -> Promise:
+    """The REST API, page by page, against SQL."""
+    served = sum(facts.served_trades(demo.api_url, symbol) for symbol in demo.config.symbols)
+    return Promise("trades served by REST = rows in trade_events", served == trades, f"{served} = {trades}")
 
 
 def _books_live(demo: Demo) -> Promise:
@@ -222,6 +234,8 @@ def start(stack: ExitStack, folder: Path, live: bool, rate: int) -> Demo:
         simulator_url = f"http://{HOST}:{port}"
         # Endless: the demo stops the market itself, so that nothing ends unseen.
         table = [simulator(exchanges, port=port, options=("--rate", str(rate))), *table]
+    ports = [free_or(given.api_port), free_or(given.websocket_port)]
+    table.append(api(*ports))
     config = load_config(_settings(env))
     apply_topics(config)
     with psycopg.connect(config.get_database_url(), autocommit=True) as connection:
@@ -232,6 +246,7 @@ def start(stack: ExitStack, folder: Path, live: bool, rate: int) -> Demo:
     demo = Demo(config, programs, simulator_url)
     (folder / "demo.json").write_text(json.dumps({"simulator_url": simulator_url}))
     programs.wait_ready()
+    click.echo(f"REST at {demo.api_url}/openapi.json, WebSocket at ws://{HOST}:{ports[1]}/v1/ws")
     return demo
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections import Counter
 from dataclasses import dataclass
@@ -34,6 +35,18 @@ def ask(url: str, *, post: bool = False, body: bytes = b"") -> Any:
     request = urllib.request.Request(url, method="POST" if post else "GET", data=body if post else None)
     with urllib.request.urlopen(request, timeout=5) as answer:
         return json.load(answer)
+
+
+def served_trades(api_url: str, symbol: str) -> int:
+    """Trades of the last 23 hours that REST gives, page by page."""
+    now_ms, count, cursor = time.time_ns() // 1_000_000, 0, None
+    span = {"symbol": symbol, "from": now_ms - 23 * 3_600_000, "to": now_ms + 60_000, "limit": 10_000}
+    while True:
+        query = urllib.parse.urlencode(span | ({"cursor": cursor} if cursor else {}))
+        page = ask(f"{api_url}/v1/trades?{query}")
+        count, cursor = count + len(page["data"]), page["page"]["next_cursor"]
+        if cursor is None:
+            return count
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,11 @@ def free_port() -> int:
             return port
 
 
+def free_or(port: int) -> int:
+    """That port if it is free, else another one."""
+    return port if port and is_free(port) else free_port()
+
+
 def free_ports(count: int) -> list[int]:
     """`count` different free ports."""
     found: set[int] = set()

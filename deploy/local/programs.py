@@ -62,6 +62,11 @@ def pipeline(exchanges: Sequence[str], collectors: int = 1) -> list[Program]:
     ]
 
 
+def api(port: int, ws_port: int) -> Program:
+    """REST and WebSocket, which read what the others have made."""
+    return Program("api", _python("api"), 9106, {"API_PORT": str(port), "WS_PORT": str(ws_port)})
+
+
 def simulator(
     exchanges: Sequence[str], *, port: int = SIMULATOR_PORT, options: Sequence[str] = ()
 ) -> Program:

@@ -14,7 +14,7 @@ import pytest
 from COBY.config import Config, load_config
 from deploy.local import fetch
 from deploy.local.kafka import PROPERTIES
-from deploy.local.programs import pipeline
+from deploy.local.programs import api, pipeline
 from tests import containers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,7 +53,8 @@ def test_compose_accepts_the_file_without_a_word() -> None:
 
 
 def test_the_services_are_the_programs_of_the_local_stack_and_the_one_shots(ours) -> None:
-    local = {one.name: one.command[1:] for one in pipeline(load_config({}).exchanges)}
+    programs = [*pipeline(load_config({}).exchanges), api(8080, 8081)]
+    local = {one.name: one.command[1:] for one in programs}
     assert set(ours) == set(local) | ONCE
     for name, command in local.items():
         assert tuple(ours[name]["command"]) == ("python", *command)
@@ -74,13 +75,17 @@ def test_every_command_is_a_module_or_a_script_of_ours(ours) -> None:
             assert arguments[0] in entry_points(group="coby.commands").names
 
 
+def test_of_our_containers_the_api_alone_is_reached_from_outside(ours) -> None:
+    ports = {name: [port["target"] for port in service.get("ports", [])] for name, service in ours.items()}
+    assert {name: found for name, found in ports.items() if found} == {"api": [8080, 8081]}
+
+
 def test_our_containers_can_do_nothing_they_need_not(ours) -> None:
     for service in ours.values():
         assert service["user"].split(":")[0] not in {"", "0", "root"}
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
-        assert not service.get("ports")
         assert not service.get("volumes")
     assert re.findall(r"^USER (.*)$", DOCKERFILE, re.MULTILINE) == [next(iter(ours.values()))["user"]]
 
@@ -111,7 +116,7 @@ def test_nobody_starts_before_what_it_needs(ours) -> None:
 
 def test_ports_are_open_to_this_machine_alone(services) -> None:
     published = [port for service in services.values() for port in service.get("ports", [])]
-    assert len(published) == 3
+    assert len(published) == 5
     assert {port["host_ip"] for port in published} == {"127.0.0.1"}
 
 

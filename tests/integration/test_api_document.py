@@ -1,0 +1,127 @@
+"""The OpenAPI document against the running API: every route, by schemathesis, on real servers with a replay worker."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fastapi.routing import APIRoute
+from jsonschema import Draft202012Validator
+
+from api.app import routers
+from api.keys import hash_of, make_key
+from COBY.runtime.database import connect
+from COBY.runtime.kafka import apply_topics
+from sinks.schema import migrate
+from tests.api_server import api_server
+from tests.conftest import delete_topics
+from tests.integration.replay_world import working
+from tests.integration.sink_helpers import settings
+from tests.integration.verify_run import SYMBOLS, Made, Run, frames, started_ns, told
+
+PREFIX = "tapidocument"
+SEED = "20260102"
+
+
+@pytest.fixture(scope="module")
+def api(kafka, timescale, redis_session, tmp_path_factory):
+    """A run of 75 s in the topics, and a worker that replays it."""
+    with timescale.database() as database:
+        more = {"EXCHANGES": "binance", "SYMBOLS": ",".join(SYMBOLS), "REPLAY_SESSIONS": "50"}
+        cfg = settings(kafka, database, redis_session, prefix=PREFIX, **more)
+        apply_topics(cfg)
+        key = make_key()
+        with connect(cfg) as conn:
+            migrate(conn)
+            row = [hash_of(key), "checks", "checks", ["admin"]]
+            conn.execute("INSERT INTO api_keys (hash, id, name, scopes) VALUES (%s, %s, %s, %s)", row)
+        log = frames(started_ns())
+        Run(cfg, log, Made(log, cfg).outputs, told(cfg))
+        env = {
+            **kafka.env,
+            **database.env,
+            **redis_session.env,
+            **more,
+            "TOPIC_PREFIX": PREFIX,
+            "API_RATE": "100000",
+        }
+        env["API_HOST"] = "127.0.0.1"
+        with working(cfg), api_server(env, tmp_path_factory.mktemp("api")) as api:
+            api.headers["X-API-Key"] = key
+            yield api
+        delete_topics(kafka.bootstrap_servers, PREFIX)
+
+
+@pytest.fixture(scope="module")
+def document(api):
+    return api.get("/openapi.json").json()
+
+
+def test_the_document_has_every_route_and_no_other(document):
+    routes = {
+        (method.lower(), route.path)
+        for router in routers()
+        for route in router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods
+    }
+    assert routes == {(method, path) for path, item in document["paths"].items() for method in item}
+    names = [operation["operationId"] for item in document["paths"].values() for operation in item.values()]
+    assert len(set(names)) == len(names)
+
+
+def test_every_operation_and_parameter_says_what_it_is(document):
+    assert document["openapi"] == "3.1.0"
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            assert operation["description"], (method, path)
+            assert operation["tags"][0] in {tag["name"] for tag in document["tags"]} | {"registry"}
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] != "header":
+                    assert parameter.get("description"), (method, path, parameter["name"])
+
+
+def test_examples_are_what_their_schemas_allow(document):
+    for name, schema in document["components"]["schemas"].items():
+        Draft202012Validator.check_schema(schema)
+        for example in schema.get("examples", ()):
+            whole = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+            Draft202012Validator(whole).validate(example)
+
+
+def test_schemathesis_finds_nothing_on_any_route(api, document, tmp_path):
+    done = run_schemathesis(api, tmp_path, "examples,coverage,fuzzing", "--max-examples", "8")
+    report = [json.loads(line) for line in (tmp_path / "report.ndjson").read_text().splitlines()]
+    assert done.returncode == 0, done.stdout[-20_000:]
+    asked = json.dumps(report)
+    for path, item in document["paths"].items():
+        for method in item:
+            assert f"{method.upper()} {path}" in asked, (method, path)
+
+
+@pytest.mark.long
+def test_schemathesis_finds_nothing_in_many_more_tries(api, tmp_path):
+    done = run_schemathesis(api, tmp_path, "examples,coverage,fuzzing,stateful", "--max-examples", "100")
+    assert done.returncode == 0, done.stdout[-20_000:]
+
+
+CONFIG = """
+# What a schema can't say, such as from before to, is refused, too; and what is away is no bug.
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", "401", "403", "404", "406", "409", "422"]
+[checks.not_a_server_error]
+expected-statuses = ["2xx", "3xx", "4xx", "503"]
+"""
+
+
+def run_schemathesis(api, folder, phases, *more):
+    (folder / "schemathesis.toml").write_text(CONFIG)
+    program = Path(sys.executable).with_name("schemathesis")
+    arguments = ["run", f"{api.url}/openapi.json", "--phases", phases, "--checks", "all", "--seed", SEED]
+    arguments += ["-H", f"X-API-Key: {api.headers['X-API-Key']}", "--request-timeout", "40", *more]
+    arguments += ["--report", "ndjson", "--report-ndjson-path", str(folder / "report.ndjson")]
+    arguments += ["--generation-database", "none", "--no-shrink", "--continue-on-failure"]
+    # Wrong keys are another test's: each waits a moment for its look-up.
+    arguments += ["--generation-with-security-parameters", "false"]
+    return subprocess.run([program, *arguments], cwd=folder, capture_output=True, text=True)
