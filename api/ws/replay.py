@@ -32,6 +32,8 @@ from COBY.utils.logging import get_logger
 
 STATUS_SECONDS = 1.0
 START = (0, 0)
+NO_RUN = -1
+"""Before the first run, which is 0."""
 
 T = TypeVar("T")
 Do = Callable[[Callable[[], Any]], Any]
@@ -61,7 +63,7 @@ class ReplaySubscription:
         self.wanted = wanted
         self.feed = Feed(wanted, place if cursor is None else cursor[2:], seq=seq, session=session)
         self.after = START if cursor is None else (cursor.run, cursor.n)
-        self.run = 0 if cursor is None else cursor.run
+        self.run = NO_RUN if cursor is None else cursor.run
         """Whose snapshot was sent."""
         self.scene: list[str] = []
 
@@ -89,7 +91,7 @@ class Session:
         self._topic = replay_topic(cfg.topic_prefix, name)
         self._cfg = cfg
         self._taken = START
-        self._scene_run = 0
+        self._scene_run = NO_RUN
         self._offset = 0
         self._begun = asyncio.Event()
         self._told: tuple[str, int] | None = None
@@ -103,9 +105,8 @@ class Session:
         """More subscriptions. Reading begins with the first ones; later ones begin where it stands by then."""
         for one in made:
             self.subscriptions[one.wanted.name] = one
-            if self._begun.is_set() and one.run == 0:
-                place = (max(1, self._taken[0]), *self.place[1:])
-                self.snapshot(one, place, complete=False)
+            if self._begun.is_set() and one.run == NO_RUN:
+                self.snapshot(one, self.place, complete=False)
         if self.subscriptions:
             self._begun.set()
 
@@ -218,7 +219,7 @@ class Session:
         place = (one.run, one.n - 1, one.offset)
         for subscription in self.subscriptions.values():
             if subscription.run < one.run:
-                self.snapshot(subscription, place, complete=one.run == 1)
+                self.snapshot(subscription, place, complete=one.run == 0)
 
     def snapshot(
         self, subscription: ReplaySubscription, place: tuple[int, int, int], *, complete: bool
@@ -231,8 +232,8 @@ class Session:
     def _end(self, status: ReplayStatus) -> None:
         self._told = (status.state, status.run)
         for subscription in self.subscriptions.values():
-            if subscription.run < max(1, status.run):  # nothing has followed its prelude
-                self.snapshot(subscription, (max(1, status.run), *self.place[1:]), complete=True)
+            if subscription.run < status.run:  # nothing has followed its prelude
+                self.snapshot(subscription, (status.run, *self.place[1:]), complete=True)
         reason: Any = status.state
         missing = list(status.missing)
         self._tell(End(seq=0, reason=reason, session=self.name, error=status.error, missing=missing))
