@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from api.callers import require
+from api.openapi import REFUSALS, problem_answer
 from api.problems import status_of
 from api.registry import COMPATIBILITY, SchemaRegistry
 from api.services import Services, services
@@ -128,13 +129,12 @@ router = APIRouter(
     default_response_class=RegistryAnswer,
     dependencies=[require("read")],
     responses={
-        status: {"model": RegistryError, "description": text, "content": {MEDIA_TYPE: {}}}
-        for status, text in (
-            (401, "No key, or none that is in force."),
-            (403, "The key may not read."),
-            (404, "There is no such thing."),
-            (422, "A parameter that can't be."),
-        )
+        401: {"model": RegistryError, "description": "No key, or none that is in force."},
+        # Problems are the guard's (origin, host), and the router's (no such path).
+        403: problem_answer(REFUSALS[403]) | {"model": RegistryError},
+        404: problem_answer("There is no such schema, subject or version.") | {"model": RegistryError},
+        503: problem_answer(REFUSALS[503]) | {"model": RegistryError},
+        422: {"model": RegistryError, "description": "A parameter that can't be; it is named."},
     },
 )
 
@@ -153,7 +153,7 @@ async def versions_of_id(number: Id, known: Known) -> list[SubjectVersion]:
 
 
 @router.get("/schemas/types")
-async def types() -> list[str]:
+async def schema_types() -> list[str]:
     """The kinds of schemas."""
     return ["AVRO"]
 
@@ -165,37 +165,37 @@ async def subjects(known: Known) -> list[str]:
 
 
 @router.get("/subjects/{subject}/versions")
-async def versions(subject: Subject, known: Known) -> list[int]:
+async def versions_of_subject(subject: Subject, known: Known) -> list[int]:
     """The versions of a subject."""
     return [found.version for found in known.versions(subject)]
 
 
 @router.get("/subjects/{subject}/versions/{version}")
-async def version(subject: Subject, wanted: Wanted, known: Known) -> RegisteredSchema:
+async def version_of_subject(subject: Subject, wanted: Wanted, known: Known) -> RegisteredSchema:
     """One version of a subject, with its id and schema."""
     return RegisteredSchema(**known.version(subject, wanted)._asdict())
 
 
 @router.get("/subjects/{subject}/versions/{version}/schema")
-async def schema(subject: Subject, wanted: Wanted, known: Known) -> dict[str, Any]:
+async def schema_of_version(subject: Subject, wanted: Wanted, known: Known) -> dict[str, Any]:
     """The schema of one version, by itself."""
     found: dict[str, Any] = json.loads(known.version(subject, wanted).schema)
     return found
 
 
 @router.post("/subjects/{subject}")
-async def lookup(subject: Subject, wanted: SchemaText, known: Known) -> RegisteredSchema:
+async def look_up_schema(subject: Subject, wanted: SchemaText, known: Known) -> RegisteredSchema:
     """Which version of a subject a schema is, however it is written; nothing is registered."""
     return RegisteredSchema(**known.lookup(subject, wanted.schema_)._asdict())
 
 
 @router.get("/config")
-async def config() -> Compatibility:
+async def compatibility() -> Compatibility:
     """How schemas may change here."""
     return Compatibility(compatibilityLevel=COMPATIBILITY)
 
 
 @router.get("/mode")
-async def mode() -> Mode:
+async def registry_mode() -> Mode:
     """What may be done here."""
     return Mode(mode="READONLY")
