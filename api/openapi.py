@@ -29,6 +29,7 @@ TAGS = {
     "history": "What was: ranges, by pages, as JSON, Arrow or CSV.",
     "replay": "What was, as if it were live.",
     "operation": "How it goes.",
+    "registry": "The topics' schemas, as Confluent's schema registry tells them.",
 }
 METHODS = ("get", "post", "patch", "put", "delete")
 REFUSALS = {
