@@ -6,13 +6,17 @@ What is a decimal or a time is read from the Avro schema, so a new field needs n
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
+import msgspec
+
 from COBY.records import NAMES, Record
-from COBY.text import decimal_text
-from COBY.utils.intervals import format_us
+from COBY.text import PLACES, decimal_text
+from COBY.utils.exceptions import CobyError, ProcessingError
+from COBY.utils.intervals import format_us, parse_time
 from schemas import schema_text
 
 Form = Callable[[Any], Any]
@@ -85,3 +89,31 @@ def _optional(item: Form) -> Form:
 
 def _same(value: Any) -> Any:
     return value
+
+
+def record_of(name: str, value: Mapping[str, Any]) -> Record:
+    """The record that `plain` was given, of the schema ``name``; fields that are no schema's are passed over.
+
+    ProcessingError `json.record` for what is no such object.
+    """
+    try:
+        return msgspec.convert(_exact_of(name)(value), type=_STRUCTS[name])
+    except (KeyError, TypeError, ValueError, ArithmeticError, CobyError) as error:
+        raise ProcessingError("json.record", f"no {name}: {error!r}"[:500]) from error
+
+
+@cache
+def _exact_of(name: str) -> Form:
+    return _compile(json.loads(schema_text(name)), {}, operator.getitem, _EXACT)
+
+
+def _units(text: str) -> int:
+    """All of its digits: `plain` writes 8 decimals, no other text has as many."""
+    whole, _, part = text.partition(".")
+    if len(part) != PLACES:
+        raise ValueError(f"{text[:40]!r} has not {PLACES} decimals")
+    return int(whole + part)
+
+
+_STRUCTS = {name: struct for struct, name in NAMES.items()}
+_EXACT: dict[str, Form] = {"decimal": _units, "timestamp-micros": parse_time}

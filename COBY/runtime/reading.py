@@ -124,7 +124,7 @@ def _read(
         consumer.assign(offsets)
         for message in _messages(consumer, stopped, timeout_seconds):
             try:
-                one = _consumed(message, reader)
+                one = consumed(message, reader)
             except ProcessingError as error:
                 if unusable is None:
                     raise
@@ -163,8 +163,8 @@ def _check(message: Message) -> None:
     raise broker_error("kafka.refused", error, where=where)
 
 
-def _consumed(message: Any, reader: Reader) -> Consumed | None:
-    """A message as one record; None for a repeat. ProcessingError, with where it lies."""
+def consumed(message: Any, reader: Reader) -> Consumed | None:
+    """A message as one record; None for a repeat. ProcessingError, which says where it lies."""
     headers: Headers = message.headers() or []
     try:
         place, taken = place_of(headers)
