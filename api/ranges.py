@@ -20,6 +20,10 @@ Numbers = Annotated[
     Query(description="Decimals as strings of eight decimals (in Arrow as decimal128), or as floats."),
 ]
 _TIME = "RFC 3339 with an offset, or integer milliseconds since 1970"
+# For the document alone: what does not fit is told by codes of its own, which say more than a pattern.
+_TIME_PATTERN: dict[str, Any] = {
+    "pattern": r"^(\d{1,14}|[12]\d{3}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-][01]\d:[0-5]\d))$"
+}
 
 
 class Asked(NamedTuple):
@@ -52,11 +56,22 @@ class Asked(NamedTuple):
 
 def asked(
     since: Annotated[
-        str | None, Query(alias="from", description=f"First moment: {_TIME}.", max_length=64)
+        str | None,
+        Query(
+            alias="from",
+            description=f"First moment: {_TIME}.",
+            max_length=64,
+            json_schema_extra=_TIME_PATTERN,
+        ),
     ] = None,
     until: Annotated[
         str | None,
-        Query(alias="to", description=f"Moment after the last: {_TIME}. Without it: now.", max_length=64),
+        Query(
+            alias="to",
+            description=f"Moment after the last: {_TIME}. Without it: now.",
+            max_length=64,
+            json_schema_extra=_TIME_PATTERN,
+        ),
     ] = None,
     limit: Annotated[int, Query(ge=1, le=MOST_ROWS, description="Rows of a page, at most.")] = USUAL_ROWS,
     cursor: Annotated[
@@ -64,6 +79,7 @@ def asked(
         Query(
             max_length=LONGEST_CURSOR,
             description="`next_cursor` of the page before; the other parameters stay as they were.",
+            json_schema_extra={"pattern": r"^[A-Za-z0-9_-]{40,}$"},
         ),
     ] = None,
     numbers: Numbers = "exact",

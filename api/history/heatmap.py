@@ -8,7 +8,7 @@ missing, its covered range is what was covered at all of them, `ticks` is how ma
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Context, Decimal
 from functools import lru_cache
@@ -20,7 +20,7 @@ from api.shapes import BOOLEAN, INTEGER, PRICE, RATIO, SIZE, TEXT, TIME, Column,
 from api.times import DAY_US, Span, length_text
 from COBY.text import ratio
 from COBY.utils.exceptions import ValidationError
-from COBY.utils.intervals import from_us, interval_us
+from COBY.utils.intervals import from_us, interval_us, to_us
 
 USUAL_US = 5 * MINUTE_US
 LONGEST_US = 7 * DAY_US
@@ -145,6 +145,17 @@ def cells(symbol: str, span: Span, resolution: int, prices: Prices) -> Query:
     """(column's time, bucket_size, its largest volume, its cells as text or null) in the range, in no order."""
     step = from_us(resolution) - from_us(0)
     return _CELLS, _values(symbol, span) | {"step": step, **prices._asdict()}
+
+
+def with_cells(tick_rows: Iterable[Tick], lost: Sequence[Span]) -> Iterator[Tick]:
+    """The ticks whose cells are not lost: ticks are dropped by the week, cells by the day.
+
+    Of a tick at which no exchange was there nothing is lost.
+    """
+    for tick in tick_rows:
+        time_us = to_us(tick.timestamp)
+        if tick.exchanges == "[]" or not any(part.since_us <= time_us < part.until_us for part in lost):
+            yield tick
 
 
 def columns(

@@ -1,8 +1,8 @@
 """What a range lacks: SQL that finds it, and holes from what was found. Pure.
 
-Three things tell. Chunks: before a table's oldest one nothing is kept. The stored ticks of heatmap_ticks: there is one
-of every symbol at every point of the grid of STORE_INTERVAL, and it says which exchanges were missing and why; where
-there is none, nothing was stored. The gaps: holes between two ticks, and from when to when exactly.
+Three things tell. Chunks: where a table has none any more, nothing is kept. The stored ticks of heatmap_ticks: there is
+one of every symbol at every point of the grid of STORE_INTERVAL, and it says which exchanges were missing and why;
+where there is none, nothing was stored. The gaps: holes between two ticks, and from when to when exactly.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def around(span: Span, step_us: int) -> Grid:
 
 
 _KEPT = (
-    "SELECT min(range_start) FROM timescaledb_information.chunks"
-    " WHERE hypertable_schema = current_schema() AND hypertable_name = %(table)s"
+    "SELECT range_start, range_end FROM timescaledb_information.chunks WHERE hypertable_schema = current_schema()"
+    " AND hypertable_name = %(table)s AND range_end > %(since)s ORDER BY range_start"
 )
 _RANGE = "timestamp >= %(first)s AND timestamp <= %(last)s AND symbol = %(symbol)s"
 _BOUNDS = (
@@ -87,9 +87,9 @@ SELECT NULL, NULL, min(timestamp), max(timestamp) FROM ticks
 """
 
 
-def kept(table: str) -> Query:
-    """Where the table's oldest chunk begins; null: it has none."""
-    return _KEPT, {"table": table}
+def kept(table: str, span: Span) -> Query:
+    """(beginning, end) of each chunk of a table that ends after the range's beginning, in order."""
+    return _KEPT, {"table": table, "since": from_us(span.since_us)}
 
 
 def bounds(symbol: str, grid: Grid) -> Query:
@@ -110,12 +110,24 @@ def gaps(symbol: str | None, exchange: str | None, span: Span, floor_us: int) ->
     return GAPS.page(names, Cursor(span, ()), floor_us, MOST_HOLES + 1)
 
 
-def from_kept(symbol: str, span: Span, oldest: datetime | None) -> tuple[list[Hole], Span]:
-    """The hole before what a table keeps, and what is left of the range."""
-    if oldest is None or (oldest_us := to_us(oldest)) <= span.since_us:
-        return [], span
-    rest = Span(min(oldest_us, span.until_us), span.until_us)
-    return [Hole(symbol, ALL, span.since_us, rest.since_us, NOT_KEPT)], rest
+def from_chunks(span: Span, chunks: Iterable[tuple[datetime, datetime]]) -> tuple[list[Span], list[Span]]:
+    """The parts of the range that are not kept, and those that are, by the rows of `kept`.
+
+    Before a chunk there was another one, which retention took: not always the oldest, as age counts from its making.
+    After the newest one nothing can have been taken yet.
+    """
+    lost, rest, at = [], [], span.since_us
+    for first, last in chunks:
+        if (start := to_us(first)) > at:
+            lost.append(Span(at, min(start, span.until_us)))
+        at = max(at, start)
+        if at >= span.until_us:
+            break
+        rest.append(Span(at, min(to_us(last), span.until_us)))
+        at = to_us(last)
+    if at < span.until_us:
+        rest.append(Span(at, span.until_us))
+    return lost, rest
 
 
 def from_ticks(symbol: str, span: Span, grid: Grid, rows: Iterable[Sequence[Any]]) -> list[Hole]:

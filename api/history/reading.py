@@ -58,6 +58,13 @@ class Walk(NamedTuple):
         return encode(Cursor(self.cursor.span, key), self.query)
 
 
+class Parts(NamedTuple):
+    """The parts of a range whose rows retention took, and those that are kept."""
+
+    lost: list[Span]
+    kept: list[Span]
+
+
 async def read_page(
     pool: AsyncPool, resource: Resource, names: Names, walk: Walk, symbols: Sequence[str], step_us: int
 ) -> Page:
@@ -76,7 +83,9 @@ async def read_page(
         if resource is CANDLES:
             found = await _candle_holes(database, names, covered, rows)
         else:
-            found = await _holes(database, resource, names, covered, symbols, step_us)
+            grid = holes.around(covered, step_us)
+            parts = await _parts(database, resource.table, covered) if resource.in_full else None
+            found = await _holes(database, names, covered, symbols, grid, parts)
     said = holes.meta(covered, found)
     return Page(resource.columns, rows, None if key is None else walk.next(key), said)
 
@@ -92,14 +101,13 @@ async def read_heatmap(
 ) -> Page:
     """The columns of ``page``, a part of the walk's range."""
     async with view(pool) as database:
+        parts = await _parts(database, "heatmap_data", page)
         ticks = await database.rows(heatmap.ticks(symbol, page))
         cells = await database.rows(heatmap.cells(symbol, page, resolution, prices))
-        missing = await _tick_holes(
-            database, "heatmap_data", symbol, None, page, holes.moments(page, step_us), in_full=True
-        )
-    rows: list[Row] = await asyncio.to_thread(
-        heatmap.columns, symbol, map(heatmap.Tick._make, ticks), cells, resolution, step_us
-    )
+        grid = holes.moments(page, step_us)
+        missing = await _holes(database, {"symbol": symbol}, page, (symbol,), grid, parts)
+    whole = heatmap.with_cells(map(heatmap.Tick._make, ticks), parts.lost)
+    rows: list[Row] = await asyncio.to_thread(heatmap.columns, symbol, whole, cells, resolution, step_us)
     is_last = page.until_us >= walk.cursor.span.until_us
     return Page(
         heatmap.COLUMNS, rows, None if is_last else walk.next((page.until_us,)), holes.meta(page, missing)
@@ -108,7 +116,8 @@ async def read_heatmap(
 
 def _covered(cursor: Cursor, last: Key | None) -> Span:
     """The time that a page tells of: from the cursor's place on, to its last row if there are more."""
-    begin = int(cursor.key[0]) if cursor.key else cursor.span.since_us
+    # Behind a row whose time is its whole key nothing more is of that time.
+    begin = int(cursor.key[0]) + (len(cursor.key) == 1) if cursor.key else cursor.span.since_us
     begin = max(begin, cursor.span.since_us)
     end = cursor.span.until_us if last is None else int(last[0]) + 1
     return Span(begin, max(end, begin + 1))
@@ -120,32 +129,25 @@ async def _floor(database: View, resource: Resource, names: Names, span: Span) -
 
 
 async def _holes(
-    database: View, resource: Resource, names: Names, span: Span, symbols: Sequence[str], step_us: int
+    database: View, names: Names, span: Span, symbols: Sequence[str], grid: Grid, parts: Parts | None
 ) -> list[Hole]:
-    found: list[Hole] = []
+    """What ticks and gaps say, and chunks: ``parts`` (None: only the first and last tick are looked at)."""
+    exchange = names.get("exchange")
+    seen: list[Hole] = []
     for symbol in symbols:
-        found += await _tick_holes(
-            database,
-            resource.table,
-            symbol,
-            names.get("exchange"),
-            span,
-            holes.around(span, step_us),
-            in_full=resource.in_full,
-        )
-    return sorted(set(found), key=lambda hole: (hole.from_us, hole.symbol, hole.exchange, hole.reason))
+        if parts is None:
+            ((first, last),) = await database.rows(holes.bounds(symbol, grid))
+            seen += holes.from_ticks(symbol, span, grid, [(None, None, first, last)])
+            continue
+        rows = await database.rows(holes.runs(symbol, exchange, grid))
+        seen += [Hole(symbol, holes.ALL, *part, holes.NOT_KEPT) for part in parts.lost]
+        for part in parts.kept:
+            seen += holes.from_ticks(symbol, part, grid, rows)
+    return holes.merged(await _gaps(database, names.get("symbol"), exchange, span), seen, grid)
 
 
-async def _tick_holes(
-    database: View, table: str, symbol: str, exchange: str | None, span: Span, grid: Grid, *, in_full: bool
-) -> list[Hole]:
-    """What chunks, ticks and gaps say of one symbol; ``in_full``: every tick is looked at, not the ends alone."""
-    seen, kept = holes.from_kept(symbol, span, await database.value(holes.kept(table)))
-    if kept.since_us < kept.until_us:
-        query = holes.runs(symbol, exchange, grid) if in_full else holes.bounds(symbol, grid)
-        rows = await database.rows(query)
-        seen += holes.from_ticks(symbol, kept, grid, rows if in_full else [(None, None, *rows[0])])
-    return holes.merged(await _gaps(database, symbol, exchange, span), seen, grid)
+async def _parts(database: View, table: str, span: Span) -> Parts:
+    return Parts(*holes.from_chunks(span, await database.rows(holes.kept(table, span))))
 
 
 async def _gaps(database: View, symbol: str | None, exchange: str | None, span: Span) -> list[Hole]:

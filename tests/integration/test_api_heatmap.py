@@ -143,6 +143,32 @@ async def test_ticks_that_were_not_stored_are_told_and_no_column_is_made_up(cfg)
     ]
 
 
+async def test_ticks_whose_cells_retention_took_are_no_empty_columns(cfg, database):
+    """Cells are dropped by the day, ticks by the week; a chunk may be made, and so dropped, out of order."""
+    day = 86_400
+    store(cfg, *(heatmap(second, [(90, 4, "bid")]) for second in (0, day - 1, day, day + 1, 2 * day)))
+    store(cfg, heatmap(day - 2, [], covered=(None, None), exchanges=(), missing=(("binance", "stale"),)))
+    dropped = (
+        "SELECT drop_chunks('heatmap_data', older_than => %s::timestamptz, newer_than => %s::timestamptz)"
+    )
+    with connect(cfg) as conn:
+        assert len(conn.execute(dropped, [moment(day), moment(0)]).fetchall()) == 1
+    async with api(cfg) as client:
+        got = await get(client, **{"from": moment(day - 2), "to": moment(day + 2)})
+        two = await get(client, **{"from": moment(day - 3), "to": moment(day + 3)}, resolution="3s")
+        old = await get(client, **{"from": moment(0), "to": moment(1)})
+    assert [(one["timestamp"], len(one["data"])) for one in got["data"]] == [
+        (stamp(day - 2), 0), (stamp(day), 1), (stamp(day + 1), 1),
+    ]  # fmt: skip
+    holes = [(gap["exchange"], gap["from"], gap["to"], gap["reason"]) for gap in got["meta"]["gaps"]]
+    assert holes == [("*", stamp(day - 2), stamp(day), "not_kept")]
+    assert [(one["timestamp"], one["ticks"], one["complete"]) for one in two["data"]] == [
+        (stamp(day - 3), 1, False),
+        (stamp(day), 2, False),
+    ]
+    assert (old["data"], old["meta"]["gaps"][0]["reason"]) == ([], "not_kept")
+
+
 async def test_prices_choose_cells_and_change_no_intensity(cfg):
     store(cfg, *FOUR)
     async with api(cfg) as client:

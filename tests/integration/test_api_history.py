@@ -191,6 +191,17 @@ async def test_absent_and_incomplete_candles_are_told(cfg, database):
     ]
 
 
+async def test_pages_of_candles_lack_nothing_between_them(cfg, database):
+    insert(database.dsn, "ohlcv_data", *(CANDLE | {"timestamp": moment(60 * minute)} for minute in range(5)))
+    asked, holes = {"symbol": "BTCUSDT", "from_": moment(0), "to": moment(360), "limit": 2}, []
+    async with api(cfg) as client:
+        for _ in range(3):
+            got = await get(client, "/v1/ohlcv", **asked)
+            holes.append([(hole["from"], hole["reason"]) for hole in got["meta"]["gaps"]])
+            asked["cursor"] = got["page"]["next_cursor"]
+    assert holes == [[], [], [(stamp(300), "no_candle")]]
+
+
 @pytest.mark.parametrize("floats", [False, True])
 async def test_arrow_and_csv_say_what_json_says(cfg, database, floats):
     insert(
@@ -281,6 +292,7 @@ async def test_ten_years_are_refused_at_once_with_what_is_allowed(cfg, path):
         "timeframe": "1d",
     }
     async with api(cfg) as client:
+        await client.get("/health/live")  # an app puts itself together at its first request
         began = time.monotonic()
         answer = await client.get(f"/v1/{path}", params=query)
         seconds = time.monotonic() - began

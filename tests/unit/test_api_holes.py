@@ -89,11 +89,21 @@ def test_what_a_gap_says_is_not_said_again_and_what_it_does_not_say_is():
     assert shown(holes.merged([still], seen[2:3], grid)) == [("kraken", 2.5, None, "stale")]
 
 
-def test_before_the_oldest_chunk_nothing_is_kept():
-    assert holes.from_kept(BTC, us(0, 10), at(4)) == ([Hole(BTC, "*", 0, 4 * S, "not_kept")], us(4, 10))
-    assert holes.from_kept(BTC, us(0, 10), at(0)) == ([], us(0, 10))
-    assert holes.from_kept(BTC, us(0, 10), None) == ([], us(0, 10))
-    assert holes.from_kept(BTC, us(0, 10), at(40)) == ([Hole(BTC, "*", 0, 10 * S, "not_kept")], us(10, 10))
+@pytest.mark.parametrize(
+    ("chunks", "lost", "kept"),
+    [
+        ([], [], [(0, 10)]),  # nothing was ever stored: the ticks tell
+        ([(0, 5), (5, 10)], [], [(0, 5), (5, 10)]),
+        ([(-5, 20)], [], [(0, 10)]),
+        ([(4, 20)], [(0, 4)], [(4, 10)]),
+        ([(0, 3), (6, 9)], [(3, 6)], [(0, 3), (6, 9), (9, 10)]),
+        ([(40, 50)], [(0, 10)], []),
+        ([(0, 3), (40, 50)], [(3, 10)], [(0, 3)]),
+    ],
+)
+def test_where_a_chunk_is_gone_nothing_is_kept(chunks, lost, kept):
+    found = holes.from_chunks(us(0, 10), [(at(first), at(last)) for first, last in chunks])
+    assert found == ([us(*part) for part in lost], [us(*part) for part in kept])
 
 
 def test_a_thousand_holes_are_listed_and_that_there_are_more():
