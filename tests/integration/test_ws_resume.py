@@ -105,34 +105,40 @@ async def resumed(first, apis, name, market, seed):
             return got, cuts
 
 
-async def test_a_repeat_of_long_before_the_cursor_is_known(there):
+async def test_a_repeat_of_long_before_is_known_where_its_source_was_silent_since(there):
     """A writer falls back by an hour: what it writes again lies farther back than what is looked at first."""
     cfg, apis = there
     feeder = Feeder(cfg)
 
-    def send(first, end):
+    def send(exchange, first, end):
         for number in range(first, end):
-            own = [("source", b"raw.bybit.v1/1"), ("position", b"%d:0" % number), ("settings", b"s")]
+            own = [
+                ("source", f"raw.{exchange}.v1/1".encode()),
+                ("position", b"%d:0" % number),
+                ("settings", b"s"),
+            ]
             feeder._producer.produce(
                 f"{PREFIX}.trade.v1",
-                encode(trade(number, exchange="bybit")),
+                encode(trade(number, exchange=exchange)),
                 b"BTCUSDT",
                 own,
                 timestamp_ms=1_790_000_000_000 + number * 36_000,  # an hour is a hundred of them
             )
         feeder.flush()
 
-    send(0, 200)
+    send("bybit", 0, 200)
+    send("okx", 1000, 1001)
     async with client(apis[1].ws_url) as one:
         await one.subscribe("trade:BTCUSDT")
         await one.of("trade:BTCUSDT", 1)
-        send(50, 203)
-        found = await one.of("trade:BTCUSDT", 4)
-        assert ids([message["data"] for message in found[1:]]) == [("bybit", str(n)) for n in (200, 201, 202)]
-        cursor = found[1]["cursor"]
-    async with client(apis[0].ws_url, seqs={"trade:BTCUSDT": 2}) as other:
+        send("bybit", 50, 201)
+        send("okx", 1001, 1002)
+        found = await one.of("trade:BTCUSDT", 3)
+        assert ids([message["data"] for message in found[1:]]) == [("bybit", "200"), ("okx", "1001")]
+        cursor = found[2]["cursor"]
+    async with client(apis[0].ws_url, seqs={"trade:BTCUSDT": 3}) as other:
         await other.subscribe("trade:BTCUSDT", cursors={"trade:BTCUSDT": cursor})
-        send(10, 204)
+        send("bybit", 10, 204)
         found = await other.of("trade:BTCUSDT", 3)
         assert ids([message["data"] for message in found]) == [("bybit", str(n)) for n in (201, 202, 203)]
 
