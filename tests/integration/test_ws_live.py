@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from COBY.jsonform import plain
-from COBY.records import Heatmap, Status
+from COBY.records import Status
 from COBY.runtime.database import connect
 from COBY.runtime.kafka import apply_topics
 from sinks.redis import RedisSink
@@ -15,6 +15,7 @@ from sinks.schema import migrate
 from tests.api_server import api_server
 from tests.conftest import delete_topics
 from tests.integration.sink_helpers import START_US, Feeder, candle, gap, running, settings, trade, until
+from tests.integration.ws_world import heatmap
 from tests.ws_client import client
 
 PREFIX = "twslive"
@@ -38,14 +39,6 @@ def world(kafka, timescale, redis_session, tmp_path_factory):
         with api_server(env, tmp_path_factory.mktemp("api")) as api:
             yield Feeder(cfg), api
     delete_topics(kafka.bootstrap_servers, PREFIX)
-
-
-def heatmap(number, **more):
-    fields = {
-        "symbol": "BTCUSDT", "timestamp": START_US + number * 500_000, "bucket_size": 10 * 10**8, "data": [],
-        "covered_low": None, "covered_high": None, "exchanges": [], "missing": [],
-    }  # fmt: skip
-    return Heatmap(**fields | more)
 
 
 async def test_a_snapshot_comes_first_then_updates_and_gaps_in_their_order(world):

@@ -3,13 +3,14 @@
 from contextlib import contextmanager
 
 from COBY.codec import decode
+from COBY.records import Heatmap
 from COBY.runtime.database import connect
 from COBY.runtime.kafka import apply_topics
 from sinks.schema import migrate
 from tests.api_server import api_server
 from tests.conftest import delete_topics
 from tests.integration.replay_world import all_of
-from tests.integration.sink_helpers import settings
+from tests.integration.sink_helpers import START_US, settings
 
 
 @contextmanager
@@ -25,6 +26,15 @@ def world(kafka, timescale, redis_session, folder, prefix, **more):
             yield cfg, lambda: api_server(env, folder)
         finally:
             delete_topics(kafka.bootstrap_servers, prefix)
+
+
+def heatmap(number, **more):
+    """The n-th of BTCUSDT, empty."""
+    fields = {
+        "symbol": "BTCUSDT", "timestamp": START_US + number * 500_000, "bucket_size": 10 * 10**8, "data": [],
+        "covered_low": None, "covered_high": None, "exchanges": [], "missing": [],
+    }  # fmt: skip
+    return Heatmap(**fields | more)
 
 
 def trades_by_hand(cfg, symbol):
