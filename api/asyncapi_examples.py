@@ -109,5 +109,5 @@ def _of_subscription(cfg: Config, wanted: Wanted) -> dict[type[msgspec.Struct], 
     outbox.offer(feed, "update", heatmap, (18_304, 12), 0.0)
     outbox.offer(feed, "gap", gap, (18_304, 13), 0.0)
     texts = [outbox.next() or "" for _ in range(3)]
-    kinds = (messages.Snapshot, messages.Update, messages.Gap)
+    kinds: tuple[type[msgspec.Struct], ...] = (messages.Snapshot, messages.Update, messages.Gap)
     return {kind: json.loads(text) for kind, text in zip(kinds, texts, strict=True)}

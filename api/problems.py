@@ -52,6 +52,7 @@ STATUS_OF_CODE = {
     "replay.state": 409,
     "replay.too_many": 409,
     "replay.unknown_session": 404,
+    "ws.too_many_connections": 429,
 }
 STATUS_OF_FAMILY = {"db": 503, "kafka": 503, "redis": 503, "topics": 503, "runtime": 503}
 """By what stands before the dot, for codes that are not above; all else is 422: a value that was sent."""

@@ -43,6 +43,12 @@ class Protocol(WebSocketsSansIOProtocol):
         if hasattr(self, "scope"):
             self.scope["state"][ABORT] = self._abort
 
+    async def send(self, message: Any) -> None:
+        """A refusal is a whole handshake: the base class would log that there was none."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True
+
     def keepalive_timeout(self) -> None:
         """No pong: the base class would close in order, which waits until everything is sent."""
         super().keepalive_timeout()
