@@ -31,7 +31,8 @@ from COBY.utils.exceptions import ProcessingError, ReplayError
 from COBY.utils.logging import get_logger
 
 STATUS_SECONDS = 1.0
-START = (0, 0)
+START = (-1, 0)
+"""(run, n) before anything: runs count from 0."""
 NO_RUN = -1
 """Before the first run, which is 0."""
 
