@@ -49,10 +49,10 @@ def examples(rows: TrainingSet, ahead: int) -> Examples:
     """The rows whose mid price is known at the tick and ``ahead`` ticks later."""
     now, later = rows.mid[:-ahead], rows.mid[ahead:]
     usable = np.isfinite(now) & np.isfinite(later)
-    count = len(now)
+    count, cells = len(now), 4 * rows.depth
     features = (
-        np.log1p(np.nan_to_num(rows.volumes[:count])).reshape(count, -1),
-        rows.known[:count].reshape(count, -1),
+        np.log1p(np.nan_to_num(rows.volumes[:count])).reshape(count, cells),
+        rows.known[:count].reshape(count, cells),
         np.nan_to_num(rows.imbalances[:count]),
         np.isfinite(rows.imbalances[:count]),
     )

@@ -117,9 +117,10 @@ def test_a_stock_confluent_deserializer_reads_each_topic_as_we_sent_it(
                 producer.produce(topic, wire, b"key", headers)
             expected[name].append(value)
     wire, value = next(sent("heatmap"))
+    replay = make_replay_topic(kafka, topic_prefix)
     for run, n in ((1, 0), (1, 1), (1, 1), (2, 0)):  # a replay, repeated by a successor, then sought back
         place = [("session", b"s1"), ("run", b"%d" % run), ("n", b"%d" % n), ("source", b"a replay")]
-        producer.produce(replay_topic(kafka, topic_prefix), wire, b"key", [*place, ("position", b"7:0")])
+        producer.produce(replay, wire, b"key", [*place, ("position", b"7:0")])
     expected["a replay"] = [value] * 3
     assert (producer.flush(60), failures) == (0, [])
     key = make_key()
@@ -137,12 +138,11 @@ def test_a_stock_confluent_deserializer_reads_each_topic_as_we_sent_it(
         assert [line["value"] for line in read if line["headers"]["source"] == name] == expected[name], name
 
 
-def replay_topic(kafka, prefix):
+def make_replay_topic(kafka, prefix):
     name = f"{prefix}.replay.s1.v1"
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-    if name not in admin.list_topics(timeout=30).topics:
-        (made,) = admin.create_topics([NewTopic(name, 1, 1)]).values()
-        made.result(60)
+    (made,) = admin.create_topics([NewTopic(name, 1, 1)]).values()
+    made.result(60)
     return name
 
 

@@ -9,6 +9,7 @@ import schemas
 from api.registry import SchemaRegistry
 from COBY.topics import TOPICS
 from COBY.utils.exceptions import ValidationError
+from schemas import FORMER, IDS
 
 FILES = Path(schemas.__file__).parent
 REGISTRY = SchemaRegistry("coby")
@@ -25,7 +26,7 @@ def test_each_topic_with_a_schema_has_its_subject_and_each_id_one_version():
     expected = {f"coby.{name}.v1-value" for name in topics} | {"coby.session.v1-coby.Place"}
     assert list(REGISTRY.subjects) == sorted(expected)
     ids = [version.id for versions in REGISTRY.subjects.values() for version in versions]
-    assert sorted(ids) == list(range(1, 15))  # 14 were given so far, none twice; 4 is a former one
+    assert sorted(ids) == sorted([*IDS.values(), *FORMER])
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,8 @@ def test_each_topic_with_a_schema_has_its_subject_and_each_id_one_version():
         (1, "coby.trade.v1-value", 1, "trade.avsc"),
         (4, "coby.quality.v1-value", 1, "former/quality.4.avsc"),
         (11, "coby.quality.v1-value", 2, "quality.avsc"),
-        (14, "coby.session.v1-coby.Place", 1, "place.avsc"),
+        (14, "coby.session.v1-coby.Place", 1, "former/place.14.avsc"),
+        (15, "coby.session.v1-coby.Place", 2, "place.avsc"),
     ],
 )
 def test_an_id_is_a_version_of_a_subject_with_the_text_of_its_file(number, subject, version, file):
