@@ -1,6 +1,6 @@
 """The OpenAPI document against the running API: every route, by schemathesis, on real servers with a replay worker."""
 
-import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -92,12 +92,10 @@ def test_examples_are_what_their_schemas_allow(document):
 
 def test_schemathesis_finds_nothing_on_any_route(api, document, tmp_path):
     done = run_schemathesis(api, tmp_path, "examples,coverage,fuzzing", "--max-examples", "8")
-    report = [json.loads(line) for line in (tmp_path / "report.ndjson").read_text().splitlines()]
     assert done.returncode == 0, done.stdout[-20_000:]
-    asked = json.dumps(report)
-    for path, item in document["paths"].items():
-        for method in item:
-            assert f"{method.upper()} {path}" in asked, (method, path)
+    # It leaves out the document's own path, which it has loaded.
+    count = sum(len(item) for path, item in document["paths"].items() if path != "/openapi.json")
+    assert re.search(rf"Selected: {count}/{count}\n\s+Tested: {count}\n", done.stdout), done.stdout[-2_000:]
 
 
 @pytest.mark.long
@@ -109,7 +107,7 @@ def test_schemathesis_finds_nothing_in_many_more_tries(api, tmp_path):
 CONFIG = """
 # What a schema can't say, such as from before to, is refused, too; and what is away is no bug.
 [checks.positive_data_acceptance]
-expected-statuses = ["2xx", "401", "403", "404", "406", "409", "422"]
+expected-statuses = ["2xx", "401", "403", "404", "406", "409", "422", "503"]
 [checks.not_a_server_error]
 expected-statuses = ["2xx", "3xx", "4xx", "503"]
 """
@@ -120,8 +118,7 @@ def run_schemathesis(api, folder, phases, *more):
     program = Path(sys.executable).with_name("schemathesis")
     arguments = ["run", f"{api.url}/openapi.json", "--phases", phases, "--checks", "all", "--seed", SEED]
     arguments += ["-H", f"X-API-Key: {api.headers['X-API-Key']}", "--request-timeout", "40", *more]
-    arguments += ["--report", "ndjson", "--report-ndjson-path", str(folder / "report.ndjson")]
-    arguments += ["--generation-database", "none", "--no-shrink", "--continue-on-failure"]
+    arguments += ["--generation-database", "none", "--no-color", "--no-shrink", "--continue-on-failure"]
     # Wrong keys are another test's: each waits a moment for its look-up.
     arguments += ["--generation-with-security-parameters", "false"]
     return subprocess.run([program, *arguments], cwd=folder, capture_output=True, text=True)
