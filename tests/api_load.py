@@ -68,6 +68,7 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         """All ticks, each at its time."""
+        self._producer.list_topics(self._topic, timeout=10)  # connecting is no part of a tick
         begin = time.monotonic()
         for number in range(self._ticks):
             time.sleep(max(0.0, begin + number * TICK_SECONDS - time.monotonic()))

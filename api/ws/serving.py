@@ -49,6 +49,18 @@ class Protocol(WebSocketsSansIOProtocol):
         if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
             self.handshake_complete = True
 
+    def send_receive_event_to_app(self) -> None:
+        """Text that is no UTF-8 ends the connection (RFC 6455, 8.1); the base class would log an error of ours."""
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self.conn.send_close(1007)
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
+
     def keepalive_timeout(self) -> None:
         """No pong: the base class would close in order, which waits until everything is sent."""
         super().keepalive_timeout()
