@@ -91,15 +91,11 @@ class Client:
         self.seqs: dict[str, int] = {}
         self.wrong = 0
 
-    async def follow(
-        self, url: str, ready: asyncio.Event, opened: list[int], seen: list[tuple[int, float]]
-    ) -> None:
+    async def follow(self, url: str, ready: asyncio.Event, seen: list[tuple[int, float]]) -> None:
         """Until it is cancelled."""
         async with connect(f"{url}/v1/ws", proxy=None, compression=None) as socket:
             channels = [{"name": "heatmap", "symbols": list(SYMBOLS)}]
             await socket.send(json.dumps({"op": "subscribe", "id": 1, "channels": channels}))
-            opened.append(1)
-            ready.set()
             async for text in socket:
                 now = time.monotonic()
                 head = text[:200]
@@ -115,6 +111,10 @@ class Client:
                     )
                 elif head.startswith('{"type":"snapshot"'):
                     self.seqs[_between(head, '"symbol":"', '"')] = int(_between(head, '"seq":', ","))
+                    if len(self.seqs) == len(SYMBOLS):
+                        ready.set()
+                elif head.startswith('{"type":"error"'):
+                    raise AssertionError(text)
                 elif head.startswith('{"type":"heartbeat"'):
                     self.waiting_bytes = int(_between(head, '"waiting_bytes":', ","))
 
@@ -138,14 +138,14 @@ def follow(url: str, count: int, ready: object, stop: object, told: object) -> N
 
 
 async def _follow(url: str, count: int, ready, stop, told) -> None:
-    clients, seen, opened = [Client() for _ in range(count)], [], []
+    clients, seen = [Client() for _ in range(count)], []
     async with asyncio.TaskGroup() as group:
         tasks = []
         for first in range(0, count, OPENED_AT_ONCE):
             events = []
             for client in clients[first : first + OPENED_AT_ONCE]:
                 events.append(asyncio.Event())
-                tasks.append(group.create_task(client.follow(url, events[-1], opened, seen)))
+                tasks.append(group.create_task(client.follow(url, events[-1], seen)))
             await asyncio.gather(*(event.wait() for event in events))
         await asyncio.sleep(SETTLE_SECONDS)
         ready.set()
