@@ -50,7 +50,7 @@ const kafka = new Kafka({
   logLevel: logLevel.ERROR,
   logCreator: () => ({ log }) => console.error(log.message, log.error ?? ""),
 });
-const consumer = kafka.consumer({ groupId: process.env.GROUP ?? "my-program" });
+const consumer = kafka.consumer({ groupId: process.env.GROUP ?? "my-javascript" });
 await consumer.connect();
 await consumer.subscribe({ topics: process.argv.slice(2), fromBeginning: true });
 await consumer.run({ eachMessage: show });

@@ -71,7 +71,7 @@ def lines(output: str, verdict: str) -> list[str]:
 def test_an_undisturbed_demo_keeps_every_promise(demo):
     code, output = demo.finish()
     assert lines(output, "FAIL") == [], output
-    assert len(lines(output, "ok")) == 9, output
+    assert len(lines(output, "ok")) == 10, output
     assert code == 0
 
 
