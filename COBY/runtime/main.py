@@ -16,27 +16,42 @@ One with signals of its own (Faust)::
 A command of `coby` needs nothing: the group is guarded. Exit codes: 0 done or stopped, 1 a bug, 2 an error
 with a code (printed as `error <code>: ...`), 3 not drained in time, 4 stalled (streams/watchdog.py), 130 a second
 SIGINT, 143 a second SIGTERM. Near MAX_MEMORY_USAGE the body is stopped and the program starts anew in place: memory.py.
+
+`run` and `run_async` are the last that a program does: it ends LEAVE_SECONDS after its body, whatever its threads and
+the C libraries wait for.
 """
 
 import asyncio
+import faulthandler
+import logging
 import os
 import select
 import signal
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
 
 from COBY.config import Config, load_config
 from COBY.runtime import crash
 from COBY.runtime.guard import guarded, report
-from COBY.runtime.memory import memory
+from COBY.runtime.memory import UNDRAINED, memory
 from COBY.utils.exceptions import CobyError, ServiceError
 from COBY.utils.logging import get_logger, setup_logging
 
 GRACE_SECONDS = 30.0
+LEAVE_SECONDS = 3.0
+"""How long what the body has left behind may take: threads that wait for a server, clients of C libraries."""
+BACKSTOP_SECONDS = 5.0
+"""And what no thread of ours can watch: the interpreter's own end, and a library that keeps its lock."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+OVER = 0
+"""In the place of a signal's number: the body is."""
 Environ = Mapping[str, str] | None
+
+log = get_logger(__name__)
 
 
 def start(program: str, environ: Environ = None) -> Config:
@@ -52,14 +67,22 @@ def run(program: str, body: Callable[[Config, threading.Event], object], environ
     with _anew_if_full(), guarded():
         config = start(program, environ)
         stop = threading.Event()
-        with _stopping(stop.set), _bugs_logged(program), memory().watched(config.max_memory_usage, stop.set):
+        ending = _Ending(program, stop.set, GRACE_SECONDS)
+        with _bugs_logged(program), memory().watched(config.max_memory_usage, stop.set), ending.watched():
             body(config, stop)
 
 
 def run_async(
-    program: str, body: Callable[[Config, asyncio.Event], Awaitable[object]], environ: Environ = None
+    program: str,
+    body: Callable[[Config, asyncio.Event], Awaitable[object]],
+    environ: Environ = None,
+    *,
+    grace_seconds: float | None = None,
 ) -> None:
-    """The same for a coroutine function, on uvloop; a group of CobyErrors counts as its first."""
+    """The same for a coroutine function, on uvloop; a group of CobyErrors counts as its first.
+
+    ``grace_seconds``: how long the body may take to end, GRACE_SECONDS if None.
+    """
     import uvloop  # here: programs without asyncio need not load it
 
     async def main(config: Config) -> None:
@@ -67,9 +90,11 @@ def run_async(
         loop = asyncio.get_running_loop()
 
         def ask() -> None:
-            loop.call_soon_threadsafe(stop.set)
+            with suppress(RuntimeError):  # the loop is closed: the body is over
+                loop.call_soon_threadsafe(stop.set)
 
-        with _stopping(ask), memory().watched(config.max_memory_usage, ask):
+        ending = _Ending(program, ask, GRACE_SECONDS if grace_seconds is None else grace_seconds)
+        with memory().watched(config.max_memory_usage, ask), ending.watched():
             await body(config, stop)
 
     with _anew_if_full(), guarded():
@@ -87,48 +112,79 @@ def _anew_if_full() -> Iterator[None]:
         memory().start_anew()
 
 
-@contextmanager
-def _stopping(stop: Callable[[], object]) -> Iterator[None]:
-    """Call `stop` at the first signal; leave at once at the second, or GRACE_SECONDS after the first.
+class _Ending:
+    """The end of this process: asked for by the first signal, enforced by a thread.
 
     A handler interrupts the main thread anywhere, also where that holds a lock that an event's set() or the
     start of a thread would need. So it only writes to a pipe, and a thread made before acts on it.
     """
-    reading, writing = os.pipe()
-    watcher = threading.Thread(target=_watch, args=(reading, stop), name="signals", daemon=True)
-    watcher.start()
 
-    def handle(number: int, _frame: FrameType | None) -> None:
-        os.write(writing, bytes((number,)))
+    def __init__(self, program: str, stop: Callable[[], object], grace_seconds: float) -> None:
+        """`stop` begins the body's orderly end."""
+        self._program, self._stop, self._grace_seconds = program, stop, grace_seconds
+        self._reading, self._writing = os.pipe()
+        self._error: BaseException | None = None
 
-    former = {number: signal.signal(number, handle) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
-        os.close(writing)
-        watcher.join()
-        os.close(reading)
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Run the body within. What comes after it is watched too, as long as there is a process."""
+        threading.Thread(target=self._watch, name="signals", daemon=True).start()
+        for number in SIGNALS:
+            signal.signal(number, self._handle)
+        try:
+            yield
+        except BaseException as error:
+            self._error = error
+            raise
+        finally:
+            faulthandler.dump_traceback_later(LEAVE_SECONDS + BACKSTOP_SECONDS, exit=True)
+            os.write(self._writing, bytes((OVER,)))
 
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        os.write(self._writing, bytes((number,)))
 
-def _watch(reading: int, stop: Callable[[], object]) -> None:
-    """Act on the signals whose numbers come through the pipe, until it is closed."""
-    if not os.read(reading, 1):
-        return
-    memory().asked_to_stop()
-    stop()
-    ready, _, _ = select.select([reading], [], [], GRACE_SECONDS)
-    if not ready:
-        _leave_undrained()
-    if second := os.read(reading, 1):
-        os._exit(128 + second[0])
+    def _watch(self) -> None:
+        """Call `stop` at the first signal.
 
+        Leave at once at the second, or when the body, or what comes after it, takes too long.
+        """
+        signals, is_over = 0, False
+        while (number := self._next(signals, is_over=is_over)) is not None:
+            if number == OVER:
+                is_over = True
+                continue
+            signals += 1
+            if signals > 1:
+                os._exit(128 + number)
+            memory().asked_to_stop()
+            self._stop()
+        if is_over:
+            self._leave()
+        message = f"not stopped {self._grace_seconds:g} seconds after the signal"
+        report(ServiceError("runtime.stop_timeout", message))
+        os._exit(UNDRAINED)  # whatever hangs would hang an orderly exit too
 
-def _leave_undrained() -> None:
-    message = f"not stopped {GRACE_SECONDS:g} seconds after the signal"
-    report(ServiceError("runtime.stop_timeout", message))
-    os._exit(3)  # whatever hangs would hang an orderly exit too
+    def _next(self, signals: int, *, is_over: bool) -> int | None:
+        """The next of the pipe; None: that takes too long."""
+        limit = LEAVE_SECONDS if is_over else self._grace_seconds if signals else None
+        ready, _, _ = select.select([self._reading], [], [], limit)
+        return os.read(self._reading, 1)[0] if ready else None
+
+    def _leave(self) -> NoReturn:
+        """The body has done what was to be done: end as it did, without those that still wait."""
+        code = UNDRAINED if memory().starts_anew else 0
+        try:
+            with guarded(), _bugs_logged(self._program):
+                if self._error is not None:
+                    raise self._error
+        except BaseException as end:
+            code = end.code if isinstance(end, SystemExit) and isinstance(end.code, int) else 1
+        there = [thread.name for thread in threading.enumerate() if not thread.daemon]
+        log.warning("left_behind", threads=there, seconds=LEAVE_SECONDS, exit_code=code)
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 @contextmanager

@@ -100,9 +100,14 @@ class Memory:
         """By a signal, which goes first: the process ends and is not started anew from within."""
         self._asked_to_stop = True
 
+    @property
+    def starts_anew(self) -> bool:
+        """Whether a fresh process is to follow this one."""
+        return self._wanted and not self._asked_to_stop
+
     def start_anew(self) -> None:
         """Become a fresh process of the same command, if that is wanted: in the main thread, at its end."""
-        if self._wanted and not self._asked_to_stop:
+        if self.starts_anew:
             _replace()
 
     def check(self) -> tuple[bool, str]:

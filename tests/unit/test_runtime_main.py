@@ -1,8 +1,10 @@
 """The wrapper of every main, in real processes with real signals."""
 
+import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -148,3 +150,57 @@ def test_a_bug_is_logged_with_its_trace_and_ends_with_one(tmp_path, kind):
     assert status == 1
     assert "ZeroDivisionError" in err
     assert "ZeroDivisionError" in (tmp_path / "test.log").read_text()
+
+
+LEFT = """
+import asyncio, threading, time
+import COBY.runtime.main as runtime
+from COBY.utils.exceptions import StorageError
+runtime.LEAVE_SECONDS = 0.5
+def hang(): time.sleep(60)
+"""
+LEAVING = {
+    "thread": "def body(config, stop): threading.Thread(target=hang, name='stuck').start()\n"
+    "runtime.run('test', body)",
+    "to_thread": "async def body(config, stop):\n"
+    "    threading.current_thread().name = 'stuck'\n"
+    "    asyncio.get_running_loop().run_in_executor(None, hang)\n"
+    "runtime.run_async('test', body)",
+    "task": "async def stay():\n"
+    "    threading.current_thread().name = 'stuck'\n"
+    "    while True:\n"
+    "        try: await asyncio.sleep(60)\n"
+    "        except asyncio.CancelledError: pass\n"
+    "async def body(config, stop):\n"
+    "    stay.task = asyncio.create_task(stay())\n"
+    "    await asyncio.sleep(0)\n"
+    "runtime.run_async('test', body)",
+}
+
+
+@pytest.mark.parametrize("kind", LEAVING)
+def test_what_is_left_when_the_body_is_over_is_not_waited_for(tmp_path, kind):
+    began = time.monotonic()
+    status, _, _ = result(LEFT + LEAVING[kind], tmp_path)
+    assert status == 0
+    assert time.monotonic() - began < 30
+    (line,) = [json.loads(line) for line in (tmp_path / "test.log").read_text().splitlines()]
+    assert (line["event"], "stuck" in line["threads"]) == ("left_behind", True)
+
+
+def test_an_error_is_told_also_when_threads_are_left(tmp_path):
+    code = "async def body(config, stop):\n    asyncio.get_running_loop().run_in_executor(None, hang)\n"
+    code += "    raise StorageError('db.unreachable', 'refused')\nruntime.run_async('test', body)"
+    status, _, err = result(LEFT + code, tmp_path)
+    assert (status, err.splitlines()[0]) == (2, "error db.unreachable: refused")
+
+
+def test_a_library_that_hangs_in_the_interpreters_own_end_is_not_waited_for(tmp_path):
+    code = "class Client:\n    def __del__(self): time.sleep(60)\n"
+    code += (
+        "runtime.BACKSTOP_SECONDS = 0.5\nclient = Client()\nruntime.run('test', lambda config, stop: None)"
+    )
+    began = time.monotonic()
+    status, _, err = result(LEFT + code, tmp_path)
+    assert (status, "__del__" in err) == (1, True)
+    assert time.monotonic() - began < 30
