@@ -25,7 +25,10 @@ from COBY.utils.exceptions import ServiceError
 from COBY.utils.logging import get_logger
 
 LOOPBACK = "127.0.0.1"
-DRAIN_SECONDS = 10
+STOP_SECONDS = 20.0
+"""From SIGTERM to the end, at most: clients have END_SECONDS (ws/sockets.py), requests DRAIN_SECONDS, then what is open
+has twice CLOSE_SECONDS (closing.py)."""
+DRAIN_SECONDS = 8
 """How long requests under way may take after SIGTERM."""
 BACKLOG = 1024
 THREADS = 32
@@ -45,7 +48,7 @@ class _Server(uvicorn.Server):
 async def serve(cfg: Config, stop: asyncio.Event) -> None:
     """Serve until told to stop. ServiceError `runtime.port_occupied`, `runtime.port_refused`."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "blocking"))
-    async with open_services(cfg, metrics()) as services, open_sockets(services) as sockets:
+    async with open_services(cfg, metrics(), stop) as services, open_sockets(services) as sockets:
         host = cfg.api_host
         if services.open_to == ON_LOOPBACK and not cfg.api_open:
             host = LOOPBACK
@@ -112,7 +115,7 @@ def main() -> None:
     Example:
       API_PORT=8080 WS_PORT=8081 python -m api
     """
-    run_async("api", serve)
+    run_async("api", serve, grace_seconds=STOP_SECONDS)
 
 
 if __name__ == "__main__":

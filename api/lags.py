@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from time import monotonic
 
 from COBY.config import Config
@@ -19,6 +20,7 @@ class Lags:
         self._cfg = cfg
         self._reader: LagReader | None = None
         self._asking = asyncio.Lock()
+        self._using = threading.Lock()  # who asked may be cancelled: its thread reads on
         self._rows: list[Lag] = []
         self._read: float | None = None
 
@@ -36,11 +38,13 @@ class Lags:
         return [row for row in self._rows if row.group == group]
 
     def _ask(self) -> list[Lag]:
-        if self._reader is None:
-            self._reader = LagReader(self._cfg)
-        return self._reader.read()
+        with self._using:
+            if self._reader is None:
+                self._reader = LagReader(self._cfg)
+            return self._reader.read()
 
     def close(self) -> None:
         """End its clients."""
-        if self._reader is not None:
-            self._reader.close()
+        with self._using:
+            if self._reader is not None:
+                self._reader.close()

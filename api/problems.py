@@ -48,6 +48,7 @@ STATUS_OF_CODE = {
     "db.timeout": 503,
     "kafka.unknown_group": 404,
     "replay.broken": 500,
+    "replay.closed": 503,
     "replay.no_worker": 503,
     "replay.state": 409,
     "replay.too_many": 409,

@@ -73,8 +73,10 @@ class Ranges:
 
     async def close(self) -> None:
         """Wait until no session is left."""
-        await asyncio.gather(*self._ending)
-        self.threads.shutdown(wait=False)
+        try:
+            await asyncio.gather(*self._ending)
+        finally:
+            self.threads.shutdown(wait=False, cancel_futures=True)
 
 
 class _GoneError(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import psycopg
@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 from psycopg_pool import PoolTimeout
 from starlette.requests import HTTPConnection
 
+from api.closing import closed
 from api.keys import Keys
 from api.lags import Lags
 from api.replayed import Ranges
@@ -52,38 +53,49 @@ class Services:
 
 
 @asynccontextmanager
-async def open_services(cfg: Config, metrics: Metrics) -> AsyncIterator[Services]:
+async def open_services(cfg: Config, metrics: Metrics, stop: asyncio.Event) -> AsyncIterator[Services]:
     """The services, closed at the end; connections are made when first needed.
 
     Who may come without a key: with API_OPEN everyone may read. Without it, while there is no key at all, whoever is
-    on this machine may read and replay; that is known once the database has answered.
+    on this machine may read and replay; that is known once the database has answered. ``stop`` ends that wait.
     """
     pool = make_async_pool(cfg, max_size=POOL_CONNECTIONS, statement_seconds=STATEMENT_SECONDS)
     redis = make_async_client(cfg, REDIS_CONNECTIONS)
     replays, lags = KafkaReplayManager(cfg), Lags(cfg)
     ranges = Ranges(replays)
     try:
-        async with pool:
-            keys = Keys(pool)
-            open_to = await _open_to(cfg, keys)
-            yield Services(cfg, metrics, pool, redis, replays, ranges, admin(cfg), lags, keys, open_to)
+        await pool.open()
+        keys = Keys(pool)
+        open_to = await _open_to(cfg, keys, stop)
+        yield Services(cfg, metrics, pool, redis, replays, ranges, admin(cfg), lags, keys, open_to)
     finally:
+        await closed(
+            database=pool.close(),
+            redis=redis.aclose(),
+            replays=_close_replays(ranges, replays),
+            lags=asyncio.to_thread(lags.close),
+        )
+
+
+async def _close_replays(ranges: Ranges, replays: KafkaReplayManager) -> None:
+    try:
         await ranges.close()
-        await redis.aclose()
-        await asyncio.to_thread(replays.close)
-        await asyncio.to_thread(lags.close)
+    finally:
+        await asyncio.to_thread(replays.close)  # whoever waits for a worker does no longer
 
 
-async def _open_to(cfg: Config, keys: Keys) -> frozenset[str]:
+async def _open_to(cfg: Config, keys: Keys, stop: asyncio.Event) -> frozenset[str]:
     if cfg.api_open:
         return OPEN
-    while True:
+    while not stop.is_set():
         try:
             return NOBODY if await keys.any() else ON_LOOPBACK
         except (psycopg.Error, PoolTimeout) as error:
             # Nothing is served while nobody can be told from anybody.
             log.warning("waiting_for_keys", error=str(error).strip())
-            await asyncio.sleep(RETRY_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), RETRY_SECONDS)
+    return NOBODY
 
 
 def services(connection: HTTPConnection) -> Services:

@@ -1,5 +1,6 @@
 """What the tests of the data routes share: the app in this process, records as the sinks write them, SQL by hand."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -33,7 +34,7 @@ def prepare(cfg: Config) -> None:
 async def api(cfg: Config) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the whole app, guard and all."""
     async with (
-        open_services(cfg, Metrics(CollectorRegistry())) as services,
+        open_services(cfg, Metrics(CollectorRegistry()), asyncio.Event()) as services,
         open_sockets(services) as sockets,
     ):
         transport = httpx.ASGITransport(make_app(services, sockets), client=("127.0.0.1", 50_000))

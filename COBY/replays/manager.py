@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
-from time import monotonic, sleep, time_ns
+from time import monotonic, time_ns
 from typing import TypeVar
 
 import msgspec
@@ -32,7 +33,7 @@ T = TypeVar("T")
 
 
 class KafkaReplayManager(ReplayManager):
-    """Sessions of one TOPIC_PREFIX. May be used from several threads. Close it.
+    """Sessions of one TOPIC_PREFIX. May be used from several threads. Close it: `replay.closed` from then on.
 
     Errors: ReplayError (codes `replay.…`), ValidationError `time.naive`, BrokerError, StorageError.
     """
@@ -42,10 +43,15 @@ class KafkaReplayManager(ReplayManager):
         self._cfg = cfg
         self._lock = threading.Lock()
         self._opened: Board | None = None
+        self._closing = threading.Event()
+        self._making = 0
+        self._made = threading.Condition(self._lock)
 
     def close(self) -> None:
-        """End its clients."""
-        with self._lock:
+        """End its clients. Who waits for a worker is told so at once; a session just being made is taken away."""
+        self._closing.set()
+        with self._made:
+            self._made.wait_for(lambda: self._making == 0)
             if self._opened is not None:
                 self._opened.close()
                 self._opened = None
@@ -93,15 +99,28 @@ class KafkaReplayManager(ReplayManager):
         checked(self._cfg, asked, now_us)
         ttl = self._cfg.replay_ttl if ttl_seconds is None else ttl_seconds
         session = session_of(asked, secrets.token_hex(6), now_us, ttl)
-        self._asked(lambda board: self._make(board, session))
-        try:
-            place = self._obeyed(session)
-            if place.state == "failed":
-                raise failure_of(place) or ReplayError("replay.state", place.error or "it has failed")
-        except CobyError:
-            self._asked(lambda board: self._unmake(board, session.id))
-            raise
+        with self._being_made():
+            self._asked(lambda board: self._make(board, session))
+            try:
+                place = self._obeyed(session)
+                if place.state == "failed":
+                    raise failure_of(place) or ReplayError("replay.state", place.error or "it has failed")
+            except CobyError:
+                self._asked(lambda board: self._unmake(board, session.id))
+                raise
         return session.id
+
+    @contextmanager
+    def _being_made(self) -> Iterator[None]:
+        """The board stays open, so that it can be unmade."""
+        with self._lock:
+            self._making += 1
+        try:
+            yield
+        finally:
+            with self._made:
+                self._making -= 1
+                self._made.notify_all()
 
     def _make(self, board: Board, session: Session) -> None:
         there = board.refresh().all()
@@ -218,7 +237,8 @@ class KafkaReplayManager(ReplayManager):
                 message = f"no worker has carried the order out within {PLACE_SECONDS:g} s"
                 allowed = "a running `python -m replay`"
                 raise ReplayError("replay.no_worker", message, where=session_id, allowed=allowed)
-            sleep(LOOK_SECONDS)
+            if self._closing.wait(LOOK_SECONDS):
+                raise _closed()
         return found
 
     def _asked(self, ask: Callable[[Board], T]) -> T:
@@ -227,8 +247,16 @@ class KafkaReplayManager(ReplayManager):
 
     def _board(self) -> Board:
         if self._opened is None:
+            if self._closing.is_set():
+                raise _closed()
             self._opened = Board(self._cfg)
         return self._opened
+
+
+def _closed() -> ReplayError:
+    return ReplayError(
+        "replay.closed", "the manager was closed meanwhile", allowed="another process, or later"
+    )
 
 
 def _next(session: Session, **changes: object) -> Session:

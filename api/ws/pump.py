@@ -102,6 +102,8 @@ class Pump(threading.Thread):
             tail.drop(partition)
         try:
             for partition in sorted(wanted - set(tail.next)):
+                if self._stop_asked.is_set():
+                    break
                 begun[partition] = self._begin(partition, aside, tail)
         finally:
             if begun or dropped:

@@ -68,9 +68,10 @@ class Readers:
 
     async def close(self) -> None:
         """End them all."""
-        for past in self._free:
-            await self.do(past, past.close)
-        self._threads.shutdown(wait=True)
+        try:
+            await asyncio.gather(*(self.do(past, past.close) for past in self._free))
+        finally:
+            self._threads.shutdown(wait=False, cancel_futures=True)  # the loop is this thread's
 
 
 class CatchUp:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from api.callers import ANYONE, Caller
+from api.closing import closed
 from api.services import Services
 from api.ws.asked import Known
 from api.ws.hub import Hub
@@ -85,8 +86,7 @@ class Sockets:
 
     async def close(self) -> None:
         """Stop all threads."""
-        await self.hub.end()
-        await self.readers.close()
+        await closed(hub=self.hub.end(), readers=self.readers.close())
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
