@@ -30,6 +30,10 @@ FETCH_WAIT_MS = 100
 HOLD_SECONDS = 2.0
 """How long pieces wait for an older partition of their number whose broker does not answer."""
 FULL_SECONDS = 0.005
+PACE_SECONDS = 0.08
+FEW_RECORDS = 500
+"""A fetch that brings no more found what had come since the last one, and the next one waits: what a chunk costs beside
+its records is as much as some ten of these, so many small ones would use up a core for nothing."""
 
 log = get_logger(__name__)
 
@@ -123,6 +127,7 @@ class Consumer(driver.Consumer):
         self._confirmed: dict[TP, int] = {}
         self._seeking = asyncio.Lock()
         self._held_since: float | None = None
+        self._next_fetch = 0.0
 
     @property
     def _positions(self) -> Positions:
@@ -146,6 +151,8 @@ class Consumer(driver.Consumer):
 
     async def _fetch(self, timeout: float) -> None:
         """Take what aiokafka has of the partitions of which nothing waits."""
+        if not self._queue and (early := self._next_fetch - time.monotonic()) > 0:
+            await self.sleep(early)
         epoch = self.epoch
         wanted = {tp for tp in self._get_active_partitions() if tp not in self._queue}
         if not wanted or memory().full:
@@ -159,6 +166,8 @@ class Consumer(driver.Consumer):
                 await self._flow()
                 await self._seek_again()
             return
+        if sum(map(len, fetched.values())) <= FEW_RECORDS:
+            self._next_fetch = time.monotonic() + PACE_SECONDS
         for tp, records in fetched.items():
             self._queue.add(TP(*tp), records)
             self._read_to[TP(*tp)] = records[-1].offset + 1

@@ -35,7 +35,8 @@ ANSWER_SECONDS = 10.0
 HOSTNAME = "@hostname"
 """How long a broker may take to answer a question at start."""
 FULL_WAIT_SECONDS = 0.1
-MAX_LINGER_MS = 20
+MAX_LINGER_MS = 40
+"""Brokers work by the request: a record waits so long for others at most."""
 SESSION_SECONDS = 20
 """Longer than brokers need to give a dead coordinator's groups to another one (some twelve seconds, nine of them to
 believe it): a member whose session ends meanwhile has to join anew, and that takes longer than the whole change."""
