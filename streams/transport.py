@@ -24,16 +24,13 @@ from COBY.utils.logging import get_logger
 from streams.assignor import ModuloAssignor
 from streams.chunks import Chunk, Ledger, Queue
 from streams.group import give_up_place, rebalances
+from streams.pace import Pace
 
 FETCH_WAIT_MS = 100
 """How long a broker may hold a fetch for which it has nothing: a partition drained meanwhile waits as long."""
 HOLD_SECONDS = 2.0
 """How long pieces wait for an older partition of their number whose broker does not answer."""
 FULL_SECONDS = 0.005
-PACE_SECONDS = 0.08
-FEW_RECORDS = 500
-"""A fetch that brings no more found what had come since the last one, and the next one waits: what a chunk costs beside
-its records is as much as some ten of these, so many small ones would use up a core for nothing."""
 
 log = get_logger(__name__)
 
@@ -95,17 +92,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """As Faust's, but a commit that fails is tried again later: nothing depends on it, so nothing crashes.
 
         None while the group rebalances: it would wait in the connection behind the request to join, come with a
-        generation that is over by then, and aiokafka would answer the refusal by joining anew, which is the next
-        rebalance, and so on without end.
+        generation that is over by then, and aiokafka would answer the refusal by joining anew, without end.
         """
         consumer, assigned = self._ensure_consumer(), self.assignment()
         if rebalances(consumer):
             return False
-        wanted = {
-            ensure_aiokafka_TP(tp): aiokafka.structs.OffsetAndMetadata(offset, "")
-            for tp, offset in offsets.items()
-            if tp in assigned
-        }
+        place = aiokafka.structs.OffsetAndMetadata
+        wanted = {ensure_aiokafka_TP(tp): place(at, "") for tp, at in offsets.items() if tp in assigned}
         try:
             await consumer.commit(wanted)
         except KafkaError as error:
@@ -127,7 +120,7 @@ class Consumer(driver.Consumer):
         self._confirmed: dict[TP, int] = {}
         self._seeking = asyncio.Lock()
         self._held_since: float | None = None
-        self._next_fetch = 0.0
+        self._pace = Pace()
 
     @property
     def _positions(self) -> Positions:
@@ -151,7 +144,7 @@ class Consumer(driver.Consumer):
 
     async def _fetch(self, timeout: float) -> None:
         """Take what aiokafka has of the partitions of which nothing waits."""
-        if not self._queue and (early := self._next_fetch - time.monotonic()) > 0:
+        if not self._queue and (early := self._pace.early(time.monotonic())) > 0:
             await self.sleep(early)
         epoch = self.epoch
         wanted = {tp for tp in self._get_active_partitions() if tp not in self._queue}
@@ -166,8 +159,7 @@ class Consumer(driver.Consumer):
                 await self._flow()
                 await self._seek_again()
             return
-        if sum(map(len, fetched.values())) <= FEW_RECORDS:
-            self._next_fetch = time.monotonic() + PACE_SECONDS
+        self._pace.took(sum(map(len, fetched.values())), time.monotonic())
         for tp, records in fetched.items():
             self._queue.add(TP(*tp), records)
             self._read_to[TP(*tp)] = records[-1].offset + 1
