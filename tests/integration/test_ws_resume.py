@@ -70,27 +70,38 @@ async def test_each_trade_comes_exactly_once_however_often_a_client_is_cut(there
     cfg, apis = there
     symbol = ("BTCUSDT", "ETHUSDT")[seed % 2]
     market = Market(cfg, seed, symbol)
+    # What other tests wrote: they run in any order.
+    before = await asyncio.to_thread(trades_by_hand, cfg, symbol)
     async with client(apis[0].ws_url) as first:  # begins before the market does, so that all of it is to come
         await first.subscribe(f"trade:{symbol}")
         await first.of(f"trade:{symbol}", 1)
         first.socket.transport.abort()
     market.start()
-    got, cuts = await resumed(first, apis, f"trade:{symbol}", market, seed)
-    assert ids(got) == await asyncio.to_thread(trades_by_hand, cfg, symbol)
+    got, cuts, cursors, seqs = await resumed(first, apis, f"trade:{symbol}", market, seed)
+    expected = (await asyncio.to_thread(trades_by_hand, cfg, symbol))[len(before) :]
+    async with client(apis[1].ws_url, cursors=cursors, seqs=seqs) as last:  # the rest of it, and nothing else
+        await last.subscribe(f"trade:{symbol}", cursors=dict(cursors))
+        await last.of(f"trade:{symbol}", len(expected) - len(got))
+        with pytest.raises(TimeoutError):
+            await last.next(2)
+        got += last.data(f"trade:{symbol}")
+    assert ids(got) == expected
     assert len(got) > 300
     assert cuts > 8
 
 
 async def resumed(first, apis, name, market, seed):
-    """Trades as a client gets them that is cut at random and goes on at any process; its numbers run on."""
+    """Trades as a client gets them that is cut at random and goes on at any process, while the market lasts.
+
+    Its numbers run on. (trades, cuts, cursors and numbers to go on from).
+    """
     draw, got, cuts = random.Random(seed), [], 0
     cursors, seqs = {name: first.cursors[name]}, {name: first.seqs[name]}
     loop = asyncio.get_running_loop()
-    while True:
-        over = not market.is_alive()
+    while market.is_alive():
         async with client(draw.choice(apis).ws_url, cursors=cursors, seqs=seqs) as one:
             await one.subscribe(name, cursors=dict(cursors))
-            until = loop.time() + (2.5 if over else draw.random())
+            until = loop.time() + draw.random()
             while (left := until - loop.time()) > 0:
                 try:
                     await one.next(left)
@@ -101,8 +112,7 @@ async def resumed(first, apis, name, market, seed):
         got += one.data(name)
         assert not [message for message in one.messages if message["type"] in ("error", "snapshot")]
         cursors, seqs, cuts = {name: one.cursors[name]}, {name: one.seqs[name]}, cuts + 1
-        if over:
-            return got, cuts
+    return got, cuts, cursors, seqs
 
 
 async def test_a_repeat_of_long_before_is_known_where_its_source_was_silent_since(there):
@@ -146,13 +156,16 @@ async def test_a_repeat_of_long_before_is_known_where_its_source_was_silent_sinc
 async def test_a_cursor_that_retention_has_overtaken_names_what_was_missed(there, kafka):
     cfg, apis = there
     feeder = Feeder(cfg)
-    async with client(apis[0].ws_url) as one:
-        await one.subscribe("gap:ETHUSDT")
-        await one.of("gap:ETHUSDT", 1)
+    async with client(apis[0].ws_url) as one, client(apis[1].ws_url) as two:
+        for each in (one, two):
+            await each.subscribe("gap:ETHUSDT")
+            await each.of("gap:ETHUSDT", 1)
         cursor = one.cursors["gap:ETHUSDT"]
-    for number in range(3):
-        feeder.send(gap(symbol="ETHUSDT"), f"{number}:0")
-    feeder.flush()
+        for number in range(3):
+            feeder.send(gap(symbol="ETHUSDT"), f"{number}:0")
+        feeder.flush()
+        for each in (one, two):  # both have read them: they would tell of a loss, rightly
+            await each.of("gap:ETHUSDT", 4)
     ((_, partition),) = Wanted(CHANNELS["gap"], "ETHUSDT").partitions()
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     place = TopicPartition(f"{PREFIX}.gap.v1", partition, 2)
