@@ -1,0 +1,7 @@
+import type { Page } from "../app";
+
+export const pipelinePage: Page = {
+  path: "pipeline",
+  title: "Pipeline",
+  mount: () => () => undefined,
+};
