@@ -9,7 +9,7 @@ from pkgutil import iter_modules
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
-from api import routes
+from api import built, routes
 from api.guard import Guard
 from api.openapi import TITLE, operation_id
 from api.problems import HANDLERS
@@ -20,8 +20,8 @@ from api.ws.sockets import Sockets
 
 
 def make_app(services: Services, sockets: Sockets | None = None) -> FastAPI:
-    """Every route of api/routes, as `uvicorn` serves it; without ``sockets`` no WebSocket."""
-    app = _bare(services, sockets, list(routers()), title=TITLE)
+    """Every route of api/routes, and the dashboard, as `uvicorn` serves it; without ``sockets`` no WebSocket."""
+    app = _bare(services, sockets, [*routers(), built.make_router(built.read())], title=TITLE)
     for route in app.state.routes:
         for method in route.methods or ():
             services.metrics.init_route(method, route.path)

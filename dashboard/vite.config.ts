@@ -6,6 +6,9 @@ const paths = ["/v1", "/health", "/openapi.json", "/asyncapi.json"];
 
 export default defineConfig({
   build: {
+    // The API serves what lies here, from a checkout and from a wheel alike.
+    outDir: "../api/dashboard",
+    emptyOutDir: true,
     target: "es2022",
     // The CSP knows no data: scripts and no inline styles, so nothing is inlined.
     assetsInlineLimit: 0,

@@ -1,22 +1,45 @@
+import type { App } from "./app";
 import { Clock } from "./data/clock";
 import { Rest } from "./data/rest";
 import { Socket } from "./data/socket";
-import { Store } from "./data/store";
+import { element } from "./shell/dom";
 import { Keys } from "./shell/keys";
-import { marketPage } from "./market";
-import { pipelinePage } from "./pipeline";
-import { qualityPage } from "./quality";
-import type { App, Theme } from "./app";
+import { storedKey } from "./shell/keyring";
+import { mountShell } from "./shell/shell";
+import { makeTheme } from "./shell/theme";
+import { trustNothing } from "./shell/trusted";
 
-const pages = [marketPage, qualityPage, pipelinePage];
+trustNothing();
 const clock = new Clock();
+const aloud = element("div", { class: "heard", "aria-live": "polite", role: "status" });
 const app: App = {
-  rest: new Rest(),
+  rest: new Rest({ key: storedKey }),
   clock,
-  socket: new Socket({ clock }),
+  socket: new Socket({ clock, key: storedKey }),
   keys: new Keys(document),
-  theme: new Store<Theme>("dark"),
-  key: () => null,
-  say: () => undefined,
+  theme: makeTheme(),
+  key: storedKey,
+  say: (text) => (aloud.textContent = text),
 };
-pages[0]?.mount(document.body, app);
+const root = document.getElementById("app");
+if (root === null) throw new Error("index.html has no #app");
+mountShell(
+  root,
+  app,
+  [
+    { path: "/", title: "Market", key: "1", load: async () => (await import("./market")).marketPage },
+    {
+      path: "/quality",
+      title: "Quality",
+      key: "2",
+      load: async () => (await import("./quality")).qualityPage,
+    },
+    {
+      path: "/pipeline",
+      title: "Pipeline",
+      key: "3",
+      load: async () => (await import("./pipeline")).pipelinePage,
+    },
+  ],
+  aloud,
+);
