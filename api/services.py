@@ -15,6 +15,7 @@ from starlette.requests import HTTPConnection
 from api.closing import closed
 from api.keys import Keys
 from api.lags import Lags
+from api.onlooker import Onlooker
 from api.replayed import Ranges
 from COBY.config import Config
 from COBY.replays.manager import KafkaReplayManager
@@ -47,6 +48,7 @@ class Services:
     ranges: Ranges
     kafka: AdminClient
     lags: Lags
+    onlooker: Onlooker
     keys: Keys
     open_to: frozenset[str]
     """The scopes that everyone has, without a key."""
@@ -61,19 +63,21 @@ async def open_services(cfg: Config, metrics: Metrics, stop: asyncio.Event) -> A
     """
     pool = make_async_pool(cfg, max_size=POOL_CONNECTIONS, statement_seconds=STATEMENT_SECONDS)
     redis = make_async_client(cfg, REDIS_CONNECTIONS)
-    replays, lags = KafkaReplayManager(cfg), Lags(cfg)
+    replays, lags, onlooker = KafkaReplayManager(cfg), Lags(cfg), Onlooker(cfg)
     ranges = Ranges(replays)
     try:
         await pool.open()
         keys = Keys(pool)
         open_to = await _open_to(cfg, keys, stop)
-        yield Services(cfg, metrics, pool, redis, replays, ranges, admin(cfg), lags, keys, open_to)
+        kafka = admin(cfg)
+        yield Services(cfg, metrics, pool, redis, replays, ranges, kafka, lags, onlooker, keys, open_to)
     finally:
         await closed(
             database=pool.close(),
             redis=redis.aclose(),
             replays=_close_replays(ranges, replays),
             lags=asyncio.to_thread(lags.close),
+            onlooker=asyncio.to_thread(onlooker.close),
         )
 
 

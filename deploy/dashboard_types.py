@@ -1,6 +1,6 @@
 """dashboard/src/data/records.ts: the API's records and messages as TypeScript, made from the schemas it makes them by.
 
-    python -m deploy.dashboard_types          # writes the file; a test fails while it is not in step
+A test fails while the file is not in step.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 
 from api.record_schemas import record_schema
@@ -102,8 +103,14 @@ def _text_type(schema: Mapping[str, Any]) -> str:
     return "Decimal" if "d{8}" in schema.get("pattern", "") else "string"
 
 
+@click.command()
 def main() -> None:
-    """Write the file."""
+    """Write dashboard/src/data/records.ts anew from the schemas of the API.
+
+    \b
+    Example:
+      python -m deploy.dashboard_types
+    """
     FILE.write_text(text())
 
 

@@ -136,6 +136,12 @@ def page_span(span: Span, resolution: int, step_us: int, depth: int, limit: int)
     return Span(span.since_us, min(span.until_us, span.since_us + max(1, columns) * resolution))
 
 
+def newest(symbol: str, span: Span) -> Query:
+    """The time of the newest stored tick of the span; no row where there is none."""
+    text = f"SELECT timestamp FROM heatmap_ticks WHERE {_WHERE} ORDER BY timestamp DESC LIMIT 1"
+    return text, {"symbol": symbol, "since": from_us(span.since_us), "until": from_us(span.until_us)}
+
+
 def ticks(symbol: str, span: Span) -> Query:
     """Rows of Tick in the range, in order of time."""
     return _TICKS, _values(symbol, span)

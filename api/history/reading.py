@@ -114,6 +114,13 @@ async def read_heatmap(
     )
 
 
+async def newest_ticks(pool: AsyncPool, symbols: Sequence[str], span: Span) -> dict[str, int]:
+    """Symbol -> the time of its newest stored tick of the span, in microseconds. psycopg.Error, PoolTimeout."""
+    async with view(pool) as database:
+        found = {symbol: await database.rows(heatmap.newest(symbol, span)) for symbol in symbols}
+    return {symbol: to_us(rows[0][0]) for symbol, rows in found.items() if rows}
+
+
 def _covered(cursor: Cursor, last: Key | None) -> Span:
     """The time that a page tells of: from the cursor's place on, to its last row if there are more."""
     # Behind a row whose time is its whole key nothing more is of that time.

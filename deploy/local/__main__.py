@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import click
 
 from deploy.local import fetch as fetching
+from deploy.local.browser import fetch_browser
 from deploy.local.errors import LocalError
 
 if TYPE_CHECKING:
@@ -67,6 +68,13 @@ def fetch(or_docker: bool) -> None:
         if error.code not in {"not_debian", "not_root"} or not (or_docker and fetching.engine_answers()):
             raise
         click.echo(f"no local servers ({error.code}): tests use containers")
+
+
+@main.command()
+@plainly
+def browser() -> None:
+    """Print the path of the Chromium that the dashboard is tested in; installs it where there is none."""
+    click.echo(fetch_browser())
 
 
 @main.command()

@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -164,11 +164,12 @@ def _log(name: str) -> Path:
     return folder / f"{name}.log"
 
 
-def ensure_tools(tools: Mapping[str, str]) -> None:
-    """Install Debian packages for the programs of `tools` (program → package) that are missing."""
+def ensure_tools(tools: Mapping[str, str], beside: Iterable[str] = ()) -> None:
+    """Install Debian packages for the programs of `tools` (program → package) that are missing, `beside` with them."""
     missing = sorted({package for program, package in tools.items() if not shutil.which(program)})
     if not missing:
         return
+    missing += beside
     print(f"installing {', '.join(missing)} …", flush=True)
     apt = ["apt-get", "-q", "-y", "-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=300"]
     env = {"DEBIAN_FRONTEND": "noninteractive"}

@@ -71,6 +71,7 @@ def queries():
     found["runs"] = holes.runs("BTCUSDT", None, GRID), one_day
     found["gaps"] = holes.gaps("BTCUSDT", None, SPAN, SPAN.since_us), one_day
     found["ticks"] = heatmap.ticks("BTCUSDT", SPAN), one_day
+    found["newest"] = heatmap.newest("BTCUSDT", SPAN), one_day
     found["cells"] = heatmap.cells("BTCUSDT", SPAN, 60 * SECOND_US, heatmap.Prices()), one_day
     found["whole"] = candles.whole(candles.Asked("BTCUSDT", "1m", SPAN)), one_day
     return found
