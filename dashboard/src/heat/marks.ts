@@ -1,0 +1,145 @@
+/** What is not known, from when to when, of whom and why: from columns and from the records of gaps. Pure. */
+
+import type { GapRecord } from "../data/types";
+import { NOT_LISTED, isCrossed } from "./columns";
+import type { Timeline } from "./timeline";
+
+export type Kind = "gap" | "blind" | "crossed" | "none";
+export const ALL = "*";
+export const NOT_STORED = "not_stored";
+
+export interface Span {
+  /** Milliseconds; `until` null: it goes on. */
+  readonly from: number;
+  readonly until: number | null;
+  /** `*`: all of them. */
+  readonly exchange: string;
+  readonly reason: string;
+  readonly detail: string;
+}
+
+const KINDS: Readonly<Record<string, Kind>> = {
+  sequence_gap: "gap",
+  checksum: "gap",
+  time_jump: "gap",
+  retention: "gap",
+  no_tick: "gap",
+  not_stored: "gap",
+  not_kept: "gap",
+  not_received: "gap",
+  not_stored_apart: "gap",
+  crossed: "crossed",
+  [NOT_LISTED]: "none",
+};
+const WORDS: Readonly<Record<string, string>> = {
+  not_stored: "not stored",
+  not_kept: "no longer kept",
+  not_received: "not received here",
+  not_stored_apart: "only the sum of all exchanges is stored",
+  no_tick: "no tick",
+};
+
+/** Gap: something was lost (hatched); blind: nobody there (grey); crossed (amber). An unknown reason is blindness. */
+export function kindOf(reason: string): Kind {
+  return Object.hasOwn(KINDS, reason) ? KINDS[reason]! : "blind";
+}
+
+/** `sequence_gap` → `sequence gap`. */
+export function words(reason: string): string {
+  return Object.hasOwn(WORDS, reason) ? WORDS[reason]! : reason.replaceAll("_", " ");
+}
+
+/** `kraken: sequence gap`. */
+export function title(span: Pick<Span, "exchange" | "reason">): string {
+  return span.exchange === ALL ? words(span.reason) : `${span.exchange}: ${words(span.reason)}`;
+}
+
+/** What the columns of these slots lack, in order of time. */
+export function seen(timeline: Timeline, fromSlot: number, untilSlot: number): Span[] {
+  const found: Span[] = [];
+  const open = new Map<string, { from: number; reason: string }>();
+  const end = Math.min(untilSlot, timeline.end);
+  let slot = Math.max(fromSlot, timeline.first);
+  const close = (exchange: string, until: number): void => {
+    const one = open.get(exchange);
+    if (one) found.push({ from: one.from, until, exchange, reason: one.reason, detail: "" });
+    open.delete(exchange);
+  };
+  for (; slot < end; slot++) {
+    const time = timeline.timeOf(slot);
+    const now = reasonsAt(timeline, slot);
+    for (const [exchange, one] of [...open]) if (now.get(exchange) !== one.reason) close(exchange, time);
+    for (const [exchange, reason] of now) if (!open.has(exchange)) open.set(exchange, { from: time, reason });
+  }
+  for (const exchange of [...open.keys()]) close(exchange, timeline.timeOf(slot));
+  return found.sort((one, other) => one.from - other.from);
+}
+
+function reasonsAt(timeline: Timeline, slot: number): Map<string, string> {
+  const column = timeline.columnAt(slot);
+  const found = new Map<string, string>();
+  if (!column) {
+    const hole = timeline.holeAt(slot);
+    if (hole) found.set(ALL, hole.reason);
+    return found;
+  }
+  for (const one of column.missing) if (kindOf(one.reason) !== "none") found.set(one.exchange, one.reason);
+  if (isCrossed(column)) found.set(ALL, "crossed");
+  return found;
+}
+
+/** Most records of gaps that are held; the oldest make room. */
+export const MOST_GAPS = 5_000;
+
+/** The records of gaps by key: one that is told again, with its end, takes the place of the open one. */
+export class Gaps {
+  private readonly spans = new Map<string, Span>();
+
+  add(record: Pick<GapRecord, "exchange" | "from_time" | "until_time" | "reason" | "detail">): void {
+    const { exchange, reason, detail } = record;
+    if (kindOf(reason) === "none") return;
+    const from = Date.parse(record.from_time);
+    const until = record.until_time === null ? null : Date.parse(record.until_time);
+    const key = `${from} ${reason} ${exchange}`;
+    // History that is read late may still have as open what live has closed.
+    if (until === null && this.spans.get(key)?.until != null) return;
+    this.spans.delete(key);
+    this.spans.set(key, { from, until, exchange, reason, detail });
+    if (this.spans.size > MOST_GAPS) this.spans.delete(this.spans.keys().next().value!);
+  }
+
+  clear(): void {
+    this.spans.clear();
+  }
+
+  /** Those that reach into [from, until), in order of time. */
+  within(from: number, until: number): Span[] {
+    return [...this.spans.values()]
+      .filter((span) => span.from < until && (span.until ?? Infinity) >= from)
+      .sort((one, other) => one.from - other.from);
+  }
+}
+
+/** Records of gaps, which tell times exactly, and of what was seen that which none of them tells. */
+export function merged(told: readonly Span[], seenSpans: readonly Span[], tick: number): Span[] {
+  const of = new Map<string, Span[]>();
+  for (const span of told) of.set(span.exchange, [...(of.get(span.exchange) ?? []), span]);
+  const rest = seenSpans.filter(
+    (span) =>
+      !(of.get(span.exchange) ?? []).some(
+        // A tick tells of the time until T: one at a gap's very end is still the gap's.
+        (one) =>
+          one.from <= span.from + tick &&
+          (one.until === null || (span.until !== null && span.until <= one.until + 2 * tick)),
+      ),
+  );
+  return [...told, ...rest].sort((one, other) => one.from - other.from);
+}
+
+/** The gap to jump to from `time`: the next older one, from the oldest on to the newest again; or the next newer. */
+export function nextSpan(spans: readonly Span[], time: number, isNewer: boolean): Span | null {
+  const gaps = spans.filter((span) => kindOf(span.reason) !== "none");
+  if (!gaps.length) return null;
+  if (isNewer) return gaps.find((span) => span.from > time) ?? gaps[0]!;
+  return gaps.findLast((span) => span.from < time) ?? gaps[gaps.length - 1]!;
+}
