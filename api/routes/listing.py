@@ -41,7 +41,10 @@ async def exchanges(use: Use) -> dict[str, Any]:
     "/symbols", responses=documented_live("All symbols.", _named("symbol", "bucket_size", "exchanges"))
 )
 async def symbols(use: Use) -> dict[str, Any]:
-    """The symbols that are followed, each with the height of its heatmap cells and the exchanges that list it."""
+    """The symbols that are followed, each with who lists it, and what its heatmap is made of.
+
+    That is the height of a cell, how many of them a side, and milliseconds between ticks and between stored ticks.
+    """
     listing: dict[str, list[str]] = {symbol: [] for symbol in use.cfg.symbols}
     for exchange in use.cfg.exchanges:
         for slot in slots_of(use.cfg, exchange):
@@ -85,5 +88,8 @@ def _symbol(cfg: Config, symbol: str, exchanges: list[str]) -> dict[str, Any]:
     return {
         "symbol": symbol,
         "bucket_size": f"{cfg.get_bucket_size(symbol):.2f}",
+        "heatmap_depth": cfg.heatmap_depth,
+        "tick_ms": cfg.update_frequency_us / 1_000,
+        "store_interval_ms": cfg.store_interval_us / 1_000,
         "exchanges": exchanges,
     }

@@ -184,9 +184,10 @@ async def test_exchanges_and_symbols_are_those_of_the_settings(database, redis_s
         },
         {"exchange": "kraken", "symbols": {"BTCUSDT": "BTC/USDT", "ETHUSDT": None}, "slots": ["kraken-0"]},
     ]
+    pace = {"heatmap_depth": 50, "tick_ms": 500, "store_interval_ms": 1_000}
     assert symbols["data"] == [
-        {"symbol": "BTCUSDT", "bucket_size": "10.00", "exchanges": ["binance", "kraken"]},
-        {"symbol": "ETHUSDT", "bucket_size": "1.00", "exchanges": ["binance"]},
+        {"symbol": "BTCUSDT", "bucket_size": "10.00", "exchanges": ["binance", "kraken"], **pace},
+        {"symbol": "ETHUSDT", "bucket_size": "1.00", "exchanges": ["binance"], **pace},
     ]
 
 

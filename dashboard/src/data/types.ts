@@ -74,6 +74,11 @@ export interface HeatmapColumn {
 export interface SymbolRow {
   symbol: string;
   bucket_size: Decimal;
+  /** Buckets a side. */
+  heatmap_depth: number;
+  /** From one tick to the next, and from one that is stored to the next. */
+  tick_ms: number;
+  store_interval_ms: number;
   exchanges: string[];
 }
 
