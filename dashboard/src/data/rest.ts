@@ -69,6 +69,13 @@ export class Rest {
     await this.send("DELETE", path, {}, undefined, signal);
   }
 
+  /** An answer that is an object a line (/v1/replay). */
+  async lines(path: string, signal?: AbortSignal): Promise<unknown[]> {
+    const response = await this.ask("GET", path, undefined, signal);
+    const text = await response.text();
+    return text.split("\n").flatMap((line) => (line ? [JSON.parse(line) as unknown] : []));
+  }
+
   private async send(
     method: string,
     path: string,
@@ -76,6 +83,11 @@ export class Rest {
     body: unknown,
     signal?: AbortSignal,
   ): Promise<unknown> {
+    const response = await this.ask(method, path + query(params), body, signal);
+    return response.status === 204 ? null : response.json();
+  }
+
+  private async ask(method: string, path: string, body: unknown, signal?: AbortSignal): Promise<Response> {
     const headers: Record<string, string> = { Accept: "application/json" };
     const key = this.options.key?.() ?? null;
     if (key !== null) headers["Authorization"] = `Bearer ${key}`;
@@ -85,12 +97,12 @@ export class Rest {
     if (signal) init.signal = signal;
     let response: Response;
     try {
-      response = await (this.options.fetch ?? fetch)((this.options.base ?? "") + path + query(params), init);
+      response = await (this.options.fetch ?? fetch)((this.options.base ?? "") + path, init);
     } catch (error) {
       if (signal?.aborted) throw error;
       throw new Problem(unheard("no answer: the API or the network is away"));
     }
-    if (response.ok) return response.status === 204 ? null : response.json();
+    if (response.ok) return response;
     throw await problemOf(response);
   }
 }

@@ -1,6 +1,166 @@
+/** Live and the past: a slider, a player, a coloured frame, a link to what is shown. */
 import type { End, Market } from "../app";
+import { Bar } from "./bar";
+import { beside, marksOf, type Mark } from "./gaps";
+import { Player, type State } from "./player";
+import { Sessions } from "./sessions";
+import { Slider } from "./slider";
+import { nextSpeed, timeText, windowOf, type Window } from "./span";
+import { word } from "./words";
+import "./replay.css";
+
+const SHOW_MS = 250;
+const MARKS_MS = 15_000;
+/** What a link shows, where nobody has said how much. */
+const LINK_MS = 300_000;
+/** Of a gap that one goes to, so much behind its end is seen. */
+const BEHIND_GAP_MS = 2_000;
 
 export function mountReplay(root: HTMLElement, market: Market): End {
-  (void root, market);
-  return () => undefined;
+  const replay = new Replay(market);
+  root.append(replay.root);
+  return () => replay.close();
+}
+
+class Replay {
+  private readonly player: Player;
+  private readonly slider: Slider;
+  private readonly bar: Bar;
+  private readonly ends: End[];
+  private readonly abort = new AbortController();
+  private marks: Mark[] = [];
+  private marksOf = "";
+  private said = "";
+
+  constructor(private readonly market: Market) {
+    const { app, view } = market;
+    this.player = new Player(market, new Sessions(app.rest, app.key));
+    this.slider = new Slider((time) => (time === null ? this.player.live() : this.player.go(time)));
+    this.bar = new Bar(this.player, this.slider.root, {
+      nextGap: (direction) => void this.nextGap(direction),
+      copyLink: () => void this.copyLink(),
+      spanChosen: () => this.show(),
+    });
+    const showing = window.setInterval(() => this.show(), SHOW_MS);
+    const leaving = (): void => this.player.close();
+    window.addEventListener("pagehide", leaving);
+    this.ends = [
+      () => window.clearInterval(showing),
+      () => window.removeEventListener("pagehide", leaving),
+      () => this.slider.close(),
+      this.player.state.watch((state) => this.changed(state)),
+      ...this.keys(),
+    ];
+    const { from, to } = view.value;
+    if (from !== null) void this.player.still(to ?? from + LINK_MS);
+  }
+
+  get root(): HTMLElement {
+    return this.bar.root;
+  }
+
+  close(): void {
+    this.abort.abort();
+    this.ends.forEach((end) => end());
+    this.player.close();
+    delete document.documentElement.dataset["mode"];
+  }
+
+  private keys(): End[] {
+    const { player } = this;
+    const on = (keys: readonly string[], what: string, run: () => void, shift?: boolean): End =>
+      this.market.app.keys.on({
+        keys,
+        group: "Replay",
+        what,
+        run,
+        ...(shift === undefined ? {} : { shift }),
+      });
+    const faster = (direction: 1 | -1): void =>
+      player.setSpeed(nextSpeed(player.state.value.speed, direction));
+    return [
+      on([" "], "pause, play", () => player.toggle()),
+      on(["Home"], "back to live", () => player.live()),
+      on([","], "step back", () => void player.step(-1)),
+      on(["."], "step forward", () => void player.step(1)),
+      on(["["], "slower", () => faster(-1)),
+      on(["]"], "faster", () => faster(1)),
+      on(["g"], "next gap", () => void this.nextGap(1), false),
+      on(["g"], "gap before", () => void this.nextGap(-1), true),
+      on(["l"], "copy a link to what is shown", () => void this.copyLink()),
+    ];
+  }
+
+  /** The frame and its words; the address, once the picture stands still. */
+  private changed(state: State): void {
+    const { view, app } = this.market;
+    document.documentElement.dataset["mode"] = state.name === "live" ? "live" : "replay";
+    const { from, to } = view.value;
+    if (state.name === "live" && from !== null) view.patch({ from: null, to: null });
+    if (["still", "loading", "paused", "ended"].includes(state.name) && state.position !== null) {
+      const width = from !== null && to !== null ? to - from : LINK_MS;
+      const [first, last] = [Math.round(state.position - width), Math.round(state.position)];
+      if (last !== to) view.patch({ from: first, to: last });
+    }
+    const now = word(state);
+    if (now !== this.said && this.said !== "") app.say(now);
+    this.said = now;
+    this.show();
+  }
+
+  private get window(): Window | null {
+    const now = this.market.app.clock.now();
+    return now === null ? null : windowOf(Number(this.bar.span.value), now, this.player.state.value.position);
+  }
+
+  private show(): void {
+    const state = this.player.state.value;
+    this.bar.show(state, this.market);
+    const span = this.window;
+    if (span === null) return;
+    this.slider.show(span, state.name === "live" ? null : state.position, this.marks);
+    const asked = [this.market.view.value.symbol, this.bar.span.value, Math.floor(span.to / MARKS_MS)].join();
+    if (asked === this.marksOf) return;
+    this.marksOf = asked;
+    this.load(span).catch(() => undefined); // the marks are a help, and come again
+  }
+
+  private async load(span: Window): Promise<void> {
+    const { rest } = this.market.app;
+    this.marks = await marksOf(rest, this.market.view.value.symbol, span, this.abort.signal);
+  }
+
+  private async nextGap(direction: 1 | -1): Promise<void> {
+    const span = this.window;
+    if (span === null) return;
+    await this.load(span).catch(() => undefined);
+    const { position } = this.player.state.value;
+    const mark = beside(
+      this.marks,
+      (position ?? span.to) - (direction < 0 ? 2 * BEHIND_GAP_MS : 0),
+      direction,
+    );
+    if (mark === null) {
+      this.market.app.say(direction > 0 ? "no later gap on the slider" : "no earlier gap on the slider");
+      return;
+    }
+    this.market.app.say(`gap ${mark.name}, ${timeText(mark.from)}`);
+    void this.player.still(Math.min(mark.to + BEHIND_GAP_MS, span.to));
+  }
+
+  private async copyLink(): Promise<void> {
+    const { app, view } = this.market;
+    if (this.player.state.value.name === "live") {
+      const now = this.market.now();
+      if (now !== null) view.patch({ from: now - LINK_MS, to: now });
+    }
+    const link = window.location.href;
+    if (this.player.state.value.name === "live") view.patch({ from: null, to: null });
+    try {
+      await navigator.clipboard.writeText(link);
+      app.say("the link is copied");
+    } catch {
+      app.say("the link is the page's address: copy it from there");
+    }
+  }
 }
