@@ -36,6 +36,8 @@ export const BUCKET_PX = [
   24,
   32,
 ];
+/** Rows seen at once; the ring has some more, so that it need not be put anew with each move. */
+const MOST_ROWS = 900;
 /** How far the price may be from the middle, of half the height, before the picture follows it. */
 const LEEWAY = 0.55;
 
@@ -68,6 +70,7 @@ export class Camera {
   /** Free pixels right of the newest column while it follows. */
   margin = 0;
   private newest = 0;
+  private left = 0;
 
   constructor(pace: Pace, columnPx = 4) {
     this.levels = zooms(pace);
@@ -83,9 +86,11 @@ export class Camera {
     return BUCKET_PX[this.bucketLevel]!;
   }
 
-  /** Buckets of a row. */
+  /** Buckets of a row: a power of two, so many that the rows of a high screen are no more than the ring has. */
   get step(): number {
-    return Math.max(1, 1 / this.bucketPx);
+    let step = 1;
+    while (this.bucketPx * step < 1 || this.height > MOST_ROWS * this.bucketPx * step) step *= 2;
+    return step;
   }
 
   get rowPx(): number {
@@ -163,11 +168,15 @@ export class Camera {
     if (this.right >= this.newest + this.margin * this.msPerPx) this.right = null;
   }
 
+  /** By whole buckets, so that rows stay where their codes are; what is left over counts with the next move. */
   panPrice(px: number): void {
     if (this.middle === null) return;
+    this.left += px / this.bucketPx;
+    const buckets = Math.trunc(this.left);
+    if (!buckets) return;
+    this.left -= buckets;
     this.isFollowingPrice = false;
-    // Whole pixels of whole rows: rows stay where their codes are.
-    this.middle += Math.round(px / this.bucketPx);
+    this.middle += buckets;
   }
 
   /** Nearer (1) or further (-1) in time; what is at `x` stays there, or the newest does. Whether anything changed. */

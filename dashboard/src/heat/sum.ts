@@ -12,6 +12,13 @@ import { levelOf } from "./scale";
 
 type Bucket = BookTick["bid_buckets"][number];
 
+/** A tick of the sum, with its best prices; null where nobody has one. */
+export interface Summed {
+  readonly column: Column;
+  readonly bid: number | null;
+  readonly ask: number | null;
+}
+
 /** Ticks that may wait for a slow exchange; the oldest is closed without it. */
 export const MOST_OPEN = 40;
 
@@ -26,7 +33,7 @@ export class Sum {
   ) {}
 
   /** One record; the columns that its coming closes, oldest first: those for which every exchange has come so far. */
-  take(record: BookTick): Column[] {
+  take(record: BookTick): Summed[] {
     if (!this.exchanges.includes(record.exchange)) return [];
     const time = Date.parse(record.timestamp);
     if (time <= (this.newest.get(record.exchange) ?? -Infinity)) return [];
@@ -50,7 +57,7 @@ export function columnOfBooks(
   exchanges: readonly string[],
   ticks: ReadonlyMap<string, BookTick>,
   depth: number,
-): Column | null {
+): Summed | null {
   const first = ticks.values().next().value;
   if (!first) return null;
   const size = Number(first.bucket_size);
@@ -67,7 +74,7 @@ export function columnOfBooks(
   const bestAsk = Math.min(...live.map((tick) => Number(tick.asks[0]?.price ?? Infinity)));
   const low = bucketBelow(bestBid, size) - depth + 1;
   const high = bucketBelow(bestAsk, size) + depth;
-  return {
+  const column: Column = {
     time: Date.parse(first.timestamp),
     bucketSize: first.bucket_size,
     bids: summed(
@@ -85,6 +92,11 @@ export function columnOfBooks(
     exchanges: [...present],
     missing,
     ticks: 1,
+  };
+  return {
+    column,
+    bid: Number.isFinite(bestBid) ? bestBid : null,
+    ask: Number.isFinite(bestAsk) ? bestAsk : null,
   };
 }
 

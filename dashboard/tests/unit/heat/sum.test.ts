@@ -16,8 +16,8 @@ function listed(cells: Cells): string[] {
   });
 }
 
-function plain(column: Column | null) {
-  return column && { ...column, bids: listed(column.bids), asks: listed(column.asks) };
+function plain(column: Column) {
+  return { ...column, bids: listed(column.bids), asks: listed(column.asks) };
 }
 
 test("the sum of all exchanges is the pipeline's own heatmap, digit for digit", () => {
@@ -25,8 +25,8 @@ test("the sum of all exchanges is the pipeline's own heatmap, digit for digit", 
   for (const one of cases as unknown as { books: BookTick[]; heatmap: HeatRecord }[]) {
     const ticks = new Map(one.books.map((book) => [book.exchange, book]));
     const expected = plain(columnOf(one.heatmap));
-    expect(plain(columnOfBooks(NAMES, ticks, 6))).toEqual(expected);
-    cells += expected!.bids.length + expected!.asks.length;
+    expect(plain(columnOfBooks(NAMES, ticks, 6)!.column)).toEqual(expected);
+    cells += expected.bids.length + expected.asks.length;
   }
   expect(cells).toBeGreaterThan(100);
 });
@@ -52,10 +52,11 @@ test("a tick closes when all chosen exchanges have come so far; others do not co
   expect(sum.take(book("kraken", 0, "100.00000000"))).toEqual([]);
   expect(sum.take(book("mexc", 0, "100.00000000"))).toEqual([]);
   const [closed] = sum.take(book("okx", 0, "100.00000000"));
-  expect(listed(closed!.bids).map((line) => line.split(" ")[1])).toEqual([
+  expect(listed(closed!.column.bids).map((line) => line.split(" ")[1])).toEqual([
     amountText(parseAmount("0.20000000")),
   ]);
-  expect(closed!.exchanges).toEqual(["kraken", "okx"]);
+  expect([closed!.bid, closed!.ask]).toEqual([100, null]);
+  expect(closed!.column.exchanges).toEqual(["kraken", "okx"]);
   expect(sum.take(book("okx", 0, "100.00000000"))).toEqual([]);
 });
 
@@ -64,7 +65,10 @@ test("an exchange that left a tick out was not received there", () => {
   sum.take(book("kraken", 0, "100.00000000"));
   sum.take(book("kraken", 500, "100.00000000"));
   const closed = sum.take(book("okx", 500, "100.00000000"));
-  expect(closed.map((column) => column.missing)).toEqual([[{ exchange: "okx", reason: "not_received" }], []]);
+  expect(closed.map((one) => one.column.missing)).toEqual([
+    [{ exchange: "okx", reason: "not_received" }],
+    [],
+  ]);
 });
 
 test("one that never comes does not hold up the others for ever", () => {
@@ -73,5 +77,5 @@ test("one that never comes does not hold up the others for ever", () => {
     sum.take(book("kraken", at * 500, "100.00000000")),
   ).flat();
   expect(closed).toHaveLength(100 - MOST_OPEN);
-  expect(closed[0]!.missing).toEqual([{ exchange: "okx", reason: "not_received" }]);
+  expect(closed[0]!.column.missing).toEqual([{ exchange: "okx", reason: "not_received" }]);
 });
