@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from api.formats import Page
-from api.history import candles, heatmap, holes
+from api.history import candles, flow, heatmap, holes
 from api.history.holes import Grid, Hole
 from api.history.tables import CANDLES, GAPS, Names, Query, Resource
 from api.pages import Cursor, Key, encode
@@ -119,6 +119,26 @@ async def newest_ticks(pool: AsyncPool, symbols: Sequence[str], span: Span) -> d
     async with view(pool) as database:
         found = {symbol: await database.rows(heatmap.newest(symbol, span)) for symbol in symbols}
     return {symbol: to_us(rows[0][0]) for symbol, rows in found.items() if rows}
+
+
+async def read_flow(
+    pool: AsyncPool,
+    symbol: str,
+    exchanges: Sequence[str] | None,
+    walk: Walk,
+    page: Span,
+    resolution: int,
+    step_us: int,
+) -> Page:
+    """Trades added up by ``resolution``, of ``page``, a part of the walk's range."""
+    async with view(pool) as database:
+        parts = await _parts(database, flow.TABLE, page)
+        found = await database.rows(flow.flow(symbol, exchanges, page, resolution))
+        grid = holes.around(page, step_us)
+        missing = await _holes(database, {"symbol": symbol}, page, (symbol,), grid, parts)
+    is_last = page.until_us >= walk.cursor.span.until_us
+    cursor = None if is_last else walk.next((page.until_us,))
+    return Page(flow.COLUMNS, flow.rows(symbol, found), cursor, holes.meta(page, missing))
 
 
 def _covered(cursor: Cursor, last: Key | None) -> Span:

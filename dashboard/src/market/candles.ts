@@ -1,6 +1,7 @@
 /** The panel of candles: timeframe, history joined by what comes, the volume delta, the numbers of a bar. */
 import type { End, Market } from "../app";
 import { Problem } from "../data/rest";
+import { waitMs } from "../data/backoff";
 import { rounded, shown } from "../data/decimal";
 import type { OhlcvRecord, TradeRecord } from "../data/types";
 import { element, put } from "../shell/dom";
@@ -161,6 +162,7 @@ class Shown {
     const { signal } = this.abort;
     try {
       await untilLoaded(this.state, "Loading candles", () => this.loadOnce(), signal);
+      await this.loadDelta(signal);
     } catch (error) {
       if (!signal.aborted) throw error;
     }
@@ -168,14 +170,13 @@ class Shown {
 
   private async loadOnce(): Promise<void> {
     const now = Math.ceil((this.market.now() ?? 0) / 1_000) || null;
-    if (now === null) throw new Problem({ ...UNKNOWN_TIME });
+    if (now === null) throw new Problem(UNKNOWN_TIME);
     const step = TIMEFRAMES[this.timeframe];
     await this.fetch(this.timeframe, now - PAGE * step, now);
     const minute = now - (now % 60);
     for (const part of partsOf(this.timeframe))
       await this.fetch(part, part === "1s" ? minute - 60 : now - (now % step) - 60, now);
     this.isWhole = true;
-    await this.loadDelta(now * 1_000);
   }
 
   private async fetch(timeframe: Timeframe, from: number, to: number): Promise<number> {
@@ -189,18 +190,34 @@ class Shown {
     return count;
   }
 
-  private async loadDelta(nowMs: number): Promise<void> {
+  /** The candles are there without it: what fails here is tried again in silence, and the line is missing meanwhile. */
+  private async loadDelta(signal: AbortSignal): Promise<void> {
+    for (let tries = 0; ; tries++) {
+      try {
+        await this.loadDeltaOnce(Math.ceil((this.market.now() ?? 0) / 1_000) * 1_000, signal);
+        return;
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!(error instanceof Problem)) throw error;
+        if (!error.isPassing) return;
+        await new Promise((again) => setTimeout(again, waitMs(tries + 3)));
+        signal.throwIfAborted();
+      }
+    }
+  }
+
+  private async loadDeltaOnce(nowMs: number, signal: AbortSignal): Promise<void> {
     const { symbol } = this.market.view.value;
     const step = TIMEFRAMES[this.timeframe];
-    // Whole seconds, so that the parts on both sides of it are of the same point.
+    // Up to the cut the database has added up; from there on trades come one by one, each counted once.
     const cut = nowMs - SETTLED_MS;
     const start = Math.max(nowMs - FLOW_MS, nowMs - PAGE * step * 1_000);
-    const from = Math.ceil(start / (step * 1_000)) * step * 1_000;
+    const from = Math.min(Math.ceil(start / (step * 1_000)) * step * 1_000, cut - 1_000);
     const { rest } = this.market.app;
-    const range = { symbol, from: Math.min(from, cut - 1_000), to: cut, resolution: this.timeframe };
-    const rows = await rest.answer<FlowRow>("/v1/flow", range, this.abort.signal);
+    const range = { symbol, from, to: cut, resolution: this.timeframe };
+    const rows = await rest.answer<FlowRow>("/v1/flow", range, signal);
     const tail = { symbol, from: cut, to: nowMs, limit: 10_000 };
-    const trades = await rest.answer<TradeRecord>("/v1/trades", tail, this.abort.signal);
+    const trades = await rest.answer<TradeRecord>("/v1/trades", tail, signal);
     const delta = new Delta(step, cut);
     delta.addRows(rows.data);
     delta.addTrades(trades.data);
