@@ -10,6 +10,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 SETUP := $(VENV)/.setup
+DASHBOARD := api/dashboard/index.html
+# A Node.js that is new enough comes first in PATH, wherever it is.
+NODE = export PATH="$$($(PY) -m deploy.local node | tail -n 1):$$PATH" && cd dashboard &&
 LOCK = $(BIN)/pip-compile --quiet --strip-extras --unsafe-package=coby --generate-hashes \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
@@ -24,7 +27,7 @@ SOAK ?=
 TESTS ?=
 ARGS ?=
 
-.PHONY: help setup servers demo live test test-long check fmt lint types imports docs-test bench faults load replay-load sim-test frames up down proto lock clean
+.PHONY: help setup servers dashboard dashboard-check demo live test test-long check fmt lint types imports docs-test bench faults load replay-load sim-test frames up down proto lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -51,10 +54,27 @@ $(SETUP): requirements-dev.lock pyproject.toml | $(VENV)/.python
 servers: $(SETUP)
 	@$(PY) -m deploy.local fetch --or-docker
 
-demo: setup ## the whole pipeline on simulated exchanges, live table; FOR=60 ends after 60 s with a verdict
+dashboard: $(DASHBOARD) ## build the dashboard, which the API serves at /
+
+dashboard/node_modules/.package-lock.json: dashboard/package-lock.json dashboard/.npmrc | $(SETUP)
+	$(NODE) npm ci --no-audit --no-fund
+	@touch $@
+
+$(DASHBOARD): dashboard/node_modules/.package-lock.json dashboard/index.html dashboard/vite.config.ts \
+		$(shell find dashboard/src dashboard/public -type f 2>/dev/null)
+	$(NODE) npm run --silent build
+	@touch $@
+
+dashboard-check: dashboard/node_modules/.package-lock.json ## its format, types and unit tests
+	$(NODE) npm run --silent format-check && npm run --silent types && npm test --silent
+
+# Without Node.js and without a registry all the rest is there: the API says at / what is missing.
+demo: setup ## the whole pipeline on simulated exchanges, with the dashboard; FOR=60 ends after 60 s with a verdict
+	@$(MAKE) --no-print-directory dashboard || echo "the dashboard could not be built: the demo goes on without it" >&2
 	$(PY) -m deploy.local.demo $(if $(FOR),--for $(FOR)) $(ARGS)
 
 live: setup ## the same on the real exchanges
+	@$(MAKE) --no-print-directory dashboard || echo "the dashboard could not be built: it goes on without it" >&2
 	$(PY) -m deploy.local.demo --live $(if $(FOR),--for $(FOR)) $(ARGS)
 
 test: setup ## the tests on real servers, without the long ones; TESTS=word selects, long ones too
@@ -63,7 +83,7 @@ test: setup ## the tests on real servers, without the long ones; TESTS=word sele
 test-long: setup ## all tests
 	$(PYTEST) $(ARGS)
 
-check: setup ## what CI runs: format, lint, types, imports, docs test, tests
+check: setup dashboard dashboard-check ## what CI runs: format, lint, types, imports, docs test, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -126,5 +146,5 @@ lock: $(SETUP) ## renew the lock files from pyproject.toml
 # down first: data of running servers must not go. --one-file-system: nor anything mounted.
 clean: ## stop all and remove .venv, .local and caches of tools (downloads stay in COBY_CACHE)
 	@if [ -x $(PY) ] && [ -d .local ]; then $(PY) -m deploy.local down; fi
-	rm -rf --one-file-system .local $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	rm -rf --one-file-system dashboard/node_modules api/dashboard .local $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

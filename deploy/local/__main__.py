@@ -12,6 +12,7 @@ import click
 from deploy.local import fetch as fetching
 from deploy.local.browser import fetch_browser
 from deploy.local.errors import LocalError
+from deploy.local.node import fetch_node
 
 if TYPE_CHECKING:
     from deploy.local.stack import Stack
@@ -75,6 +76,13 @@ def fetch(or_docker: bool) -> None:
 def browser() -> None:
     """Print the path of the Chromium that the dashboard is tested in; installs it where there is none."""
     click.echo(fetch_browser())
+
+
+@main.command()
+@plainly
+def node() -> None:
+    """Print the folder of a Node.js that builds the dashboard, as the last line; fetches one where there is none."""
+    click.echo(fetch_node())
 
 
 @main.command()

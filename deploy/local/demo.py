@@ -246,6 +246,7 @@ def start(stack: ExitStack, folder: Path, live: bool, rate: int) -> Demo:
     demo = Demo(config, programs, simulator_url)
     (folder / "demo.json").write_text(json.dumps({"simulator_url": simulator_url}))
     programs.wait_ready()
+    click.echo(f"dashboard at {demo.api_url}/")
     click.echo(f"REST at {demo.api_url}/openapi.json, WebSocket at ws://{HOST}:{ports[1]}/v1/ws")
     return demo
 

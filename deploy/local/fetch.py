@@ -37,23 +37,24 @@ def kafka_version() -> str:
     return found.group(1)
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """A few signs that stand for a content, in a folder's name."""
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def kafka_dir() -> Path:
     """Where the jars are (or will be). Another pom.xml is another folder: a running broker keeps its own."""
-    return cache_dir() / f"kafka-{kafka_version()}-{_digest(POM.read_text())}"
+    return cache_dir() / f"kafka-{kafka_version()}-{digest(POM.read_text())}"
 
 
 def root_dir() -> Path:
     """The unpacked Debian tree with the database and Redis in it."""
-    return cache_dir() / f"{SUITE}-{_digest(' '.join((os.uname().machine, SUITE, *PACKAGES)))}"
+    return cache_dir() / f"{SUITE}-{digest(' '.join((os.uname().machine, SUITE, *PACKAGES)))}"
 
 
 def compose_dir() -> Path:
     """Where Debian's docker-compose (v2) is unpacked; only its `config` is used without an engine."""
-    return cache_dir() / f"compose-{_digest(os.uname().machine + SUITE)}"
+    return cache_dir() / f"compose-{digest(os.uname().machine + SUITE)}"
 
 
 def compose_binary() -> Path | None:
@@ -141,7 +142,7 @@ def _retried(step: Callable[[], None]) -> None:
 
 
 @contextmanager
-def _building(target: Path) -> Iterator[Path | None]:
+def building(target: Path) -> Iterator[Path | None]:
     """A folder to build `target` in, renamed into place at the end; None when it is there by then."""
     cache = target.parent
     cache.mkdir(parents=True, exist_ok=True)
@@ -158,7 +159,8 @@ def _building(target: Path) -> Iterator[Path | None]:
         temp.rename(target)
 
 
-def _log(name: str) -> Path:
+def log_of(name: str) -> Path:
+    """Where a download writes what it says."""
     folder = cache_dir() / "logs"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{name}.log"
@@ -173,7 +175,7 @@ def ensure_tools(tools: Mapping[str, str], beside: Iterable[str] = ()) -> None:
     print(f"installing {', '.join(missing)} …", flush=True)
     apt = ["apt-get", "-q", "-y", "-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=300"]
     env = {"DEBIAN_FRONTEND": "noninteractive"}
-    log = _log("apt")
+    log = log_of("apt")
     _retried(lambda: run([*apt, "update"], log, "apt-get update", env=env))
     install = [*apt, "install", "--no-install-recommends", *missing]
     _retried(lambda: run(install, log, "apt-get install", env=env))
@@ -182,13 +184,13 @@ def ensure_tools(tools: Mapping[str, str], beside: Iterable[str] = ()) -> None:
 def fetch_kafka() -> None:
     """Kafka's jars into kafka_dir()/lib (about 50 MB)."""
     ensure_tools({"java": "default-jre-headless", "mvn": "maven"})
-    with _building(kafka_dir()) as temp:
+    with building(kafka_dir()) as temp:
         if temp is None:
             return
         print(f"fetching Kafka {kafka_version()} (some 50 MB of jars) …", flush=True)
         goal = ["dependency:copy-dependencies", f"-DoutputDirectory={temp / 'lib'}"]
         command = ["mvn", "-B", "-q", "-C", "-f", str(POM), *goal]
-        _retried(lambda: run(command, _log("kafka"), "Kafka's jars"))
+        _retried(lambda: run(command, log_of("kafka"), "Kafka's jars"))
 
 
 def fetch_root() -> None:
@@ -197,7 +199,7 @@ def fetch_root() -> None:
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
         message = "unshare --mount is refused here: run outside an unprivileged container"
         raise LocalError("no_mount_rights", message)
-    with _building(root_dir()) as temp:
+    with building(root_dir()) as temp:
         if temp is None:
             return
         print(f"fetching TimescaleDB and Redis (a Debian {SUITE} tree of some 550 MB) …", flush=True)
@@ -206,7 +208,7 @@ def fetch_root() -> None:
             remove_tree(temp / "root")
             make = ["mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE]
             # In a mount namespace of its own: its mounts end with it, however it ends.
-            run(["unshare", "--mount", *make, str(temp / "root")], _log("trixie"), "the Debian tree")
+            run(["unshare", "--mount", *make, str(temp / "root")], log_of("trixie"), "the Debian tree")
 
         _retried(build)
 
@@ -214,7 +216,7 @@ def fetch_root() -> None:
 def fetch_compose() -> None:
     """Debian's docker-compose v2. Not having it only skips the test of the compose file: no error."""
     try:
-        with _building(compose_dir()) as temp:
+        with building(compose_dir()) as temp:
             if temp is not None:
                 print("fetching docker-compose (only to check the compose file) …", flush=True)
                 _unpack_compose(temp)
@@ -234,7 +236,7 @@ def _unpack_compose(temp: Path) -> None:
         "Acquire::Retries": 3,
     }
     options = [part for name, value in where.items() for part in ("-o", f"{name}={value}")]
-    log = _log("compose")
+    log = log_of("compose")
     run(["apt-get", *options, "update"], log, "apt-get update")
     # apt downloads into the working directory, hence the shell.
     download = ["sh", "-c", 'cd "$0" && exec apt-get "$@" download docker-compose', str(apt), *options]

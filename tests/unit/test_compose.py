@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from api import built
 from COBY.config import Config, load_config
 from deploy.local import fetch
 from deploy.local.kafka import PROPERTIES
@@ -128,6 +129,17 @@ def test_images_are_pinned_and_the_tests_use_the_same(services) -> None:
     assert services["redis"]["image"] == containers.REDIS_IMAGE
     assert services["kafka"]["image"].endswith(f":{fetch.kafka_version()}")
     assert re.search(r"^ARG PYTHON=\d+\.\d+\.\d+-", DOCKERFILE, re.MULTILINE)
+    assert re.search(r"^ARG NODE=\d+\.\d+\.\d+-", DOCKERFILE, re.MULTILINE)
+
+
+def test_the_image_builds_the_dashboard_where_the_api_looks_for_it() -> None:
+    ignore = (ROOT / ".dockerignore").read_text().splitlines()
+    assert "!dashboard" in ignore
+    # A build of this machine's is not taken: the image makes its own, from what is locked.
+    assert {"api/dashboard", "dashboard/node_modules"} <= set(ignore)
+    assert "RUN npm ci" in DOCKERFILE
+    assert built.FOLDER == ROOT / "api" / "dashboard"
+    assert "COPY --from=dashboard /src/api/dashboard api/dashboard" in DOCKERFILE
 
 
 def test_the_broker_behaves_as_the_local_one(services) -> None:

@@ -149,6 +149,8 @@ export class Socket implements Feed {
         }
         break;
       default:
+        // A replay that has ended may be ordered to go on.
+        if (this.link.value.ended !== null && message.type === "snapshot") this.link.patch({ ended: null });
         this.subscriptions.take(message);
         if (this.subscriptions.lost !== this.link.value.lost)
           this.link.patch({ lost: this.subscriptions.lost });

@@ -47,7 +47,7 @@ export const marketPage: Page = {
 function mountMarket(root: HTMLElement, app: App, symbols: SymbolRow[], exchanges: ExchangeRow[]): End {
   const market = marketOf(app, symbols, exchanges);
   const bar = element("div", { class: "market-bar" });
-  const heat = panel("heat", "Heatmap of all exchanges in the sum");
+  const heat = element("div", { class: "panel heat-place" });
   const [candles, profile, imbalance, ladder, trades] = [
     panel("candles", "Candles"),
     panel("depth", "Depth profile"),

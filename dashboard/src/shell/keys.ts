@@ -28,7 +28,7 @@ export class Keys {
     target.addEventListener("keydown", (event) => this.pressed(event as KeyboardEvent));
   }
 
-  /** The newest command of a key counts; the function returned takes it away. */
+  /** All commands of a key run, in the order in which they came; the function returned takes this one away. */
   on(command: Command): End {
     this.commands.push(command);
     return () => {
@@ -46,12 +46,11 @@ export class Keys {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if (isTheirs(event.target, key)) return;
-    const found = this.commands.findLast(
+    const found = this.commands.filter(
       (one) => one.keys.includes(key) && (one.shift === undefined || one.shift === event.shiftKey),
     );
-    if (!found) return;
-    event.preventDefault();
-    found.run(event);
+    if (found.length > 0) event.preventDefault();
+    for (const one of found) one.run(event);
   }
 }
 

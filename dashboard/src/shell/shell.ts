@@ -108,7 +108,7 @@ function addTools(tools: HTMLElement, app: App, pages: Pages): void {
   const help = button("?", "Keys", () => openHelp(app.keys));
   tools.append(key, theme, help);
   app.keys.on({ keys: ["?"], group: "Pages", what: "this list", run: () => openHelp(app.keys) });
-  app.keys.on({ keys: ["t"], group: "Pages", what: "dark or light", run: () => toggle(app.theme) });
+  app.keys.on({ keys: ["d"], group: "Pages", what: "dark or light", run: () => toggle(app.theme) });
 }
 
 function button(text: string, label: string, run: () => void): HTMLButtonElement {
