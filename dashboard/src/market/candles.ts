@@ -93,7 +93,8 @@ class Shown {
       market.feed.subscribe({ channel: "ohlcv", symbol, timeframes }, (told) => {
         if (told.type === "reset") this.again();
         if (told.type === "snapshot") {
-          // What came between is in the database.
+          // After a cut, what came between is in the database; in a replay it begins at another time.
+          if (market.mode.value.name === "replay") this.again();
           for (const one of told.data) this.add(one);
           void this.load();
         }

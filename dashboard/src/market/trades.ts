@@ -92,6 +92,7 @@ function follow(
   const end = market.feed.subscribe(wanted, (told) => {
     if (told.type === "reset") tape.clear();
     if (told.type === "snapshot") {
+      tape.clear();
       tape.add(told.data);
       // What cannot be had is not missed: live trades fill the list in a moment.
       fetchLast().catch(() => undefined);
