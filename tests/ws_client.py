@@ -30,7 +30,8 @@ class WsClient:
 
     async def next(self, seconds=WAIT_SECONDS):
         """The next message. Each subscription's numbers rise by one, those of the connection too."""
-        text = await asyncio.wait_for(self.socket.recv(), seconds)
+        async with asyncio.timeout(seconds):  # wait_for of Python 3.11 can swallow an outer timeout
+            text = await self.socket.recv()
         message = json.loads(text)
         name = message.get("subscription") if "cursor" in message else None
         self.seqs[name] += 1

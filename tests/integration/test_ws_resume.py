@@ -83,7 +83,7 @@ async def test_each_trade_comes_exactly_once_however_often_a_client_is_cut(there
         await last.subscribe(f"trade:{symbol}", cursors=dict(cursors))
         await last.of(f"trade:{symbol}", len(expected) - len(got))
         with pytest.raises(TimeoutError):
-            await last.next(2)
+            await last.until(lambda message: message["type"] == "update", 2)
         got += last.data(f"trade:{symbol}")
     assert ids(got) == expected
     assert len(got) > 300
