@@ -93,6 +93,7 @@ def _server(app: FastAPI) -> _Server:
     config = uvicorn.Config(
         app,
         log_config=None,
+        log_level="warning",  # below it a WebSocket's address comes with its query, and messages come as a whole
         access_log=False,  # ours tells caller and correlation id, and no query
         server_header=False,
         proxy_headers=False,  # X-Forwarded-For is whatever the client says

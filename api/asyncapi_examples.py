@@ -10,7 +10,7 @@ import msgspec
 from api.record_schemas import example, record_schema
 from api.ws import messages, protocol
 from api.ws.asked import MAX_SUBSCRIPTIONS
-from api.ws.channels import CHANNELS, GAP, Wanted
+from api.ws.channels import CHANNELS, GAP, Selection
 from api.ws.outbox import MAX_BYTES, MAX_SECONDS, Feed, Outbox
 from api.ws.protocol import MAX_MESSAGE_BYTES
 from api.ws.rate import OPERATIONS
@@ -58,7 +58,7 @@ def client_examples(cfg: Config) -> dict[type[msgspec.Struct], Any]:
 
 def server_examples(cfg: Config) -> dict[type[msgspec.Struct], Any]:
     """What the server sends."""
-    heatmap = Wanted(CHANNELS["heatmap"], cfg.symbols[0])
+    heatmap = Selection(CHANNELS["heatmap"], cfg.symbols[0])
     name = heatmap.name
     limits = messages.Limits(
         MAX_MESSAGE_BYTES, OPERATIONS, MAX_SUBSCRIPTIONS, cfg.ws_connections, MAX_BYTES, MAX_SECONDS
@@ -102,9 +102,9 @@ def server_examples(cfg: Config) -> dict[type[msgspec.Struct], Any]:
     return {type(one): msgspec.to_builtins(one) for one in made} | _of_subscription(cfg, heatmap)
 
 
-def _of_subscription(cfg: Config, wanted: Wanted) -> dict[type[msgspec.Struct], Any]:
-    outbox, feed = Outbox(), Feed(wanted, (18_302, 12))
-    heatmap, gap = (json.dumps(record_example(cfg, channel)) for channel in (wanted.channel.name, GAP))
+def _of_subscription(cfg: Config, selection: Selection) -> dict[type[msgspec.Struct], Any]:
+    outbox, feed = Outbox(), Feed(selection, (18_302, 12))
+    heatmap, gap = (json.dumps(record_example(cfg, channel)) for channel in (selection.channel.name, GAP))
     outbox.snapshot(feed, [heatmap], (18_303, 12), 0.0, complete=True)
     outbox.offer(feed, "update", heatmap, (18_304, 12), 0.0)
     outbox.offer(feed, "gap", gap, (18_304, 13), 0.0)

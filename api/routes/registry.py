@@ -121,7 +121,7 @@ def registry(found: Annotated[Services, Depends(services)]) -> SchemaRegistry:
 Known = Annotated[SchemaRegistry, Depends(registry)]
 Id = Annotated[int, Path(alias="id", ge=0, le=ID_MAX, description="The id on the wire.", examples=[1])]
 Subject = Annotated[str, Path(description="A topic's name and `-value`.", examples=["coby.trade.v1-value"])]
-Wanted = Annotated[str, Path(alias="version", description="1, 2, 3 … or `latest`.", examples=["latest"])]
+Version = Annotated[str, Path(description="1, 2, 3 … or `latest`.", examples=["latest"])]
 
 router = APIRouter(
     tags=["registry"],
@@ -171,22 +171,22 @@ async def versions_of_subject(subject: Subject, known: Known) -> list[int]:
 
 
 @router.get("/subjects/{subject}/versions/{version}")
-async def version_of_subject(subject: Subject, wanted: Wanted, known: Known) -> RegisteredSchema:
+async def version_of_subject(subject: Subject, version: Version, known: Known) -> RegisteredSchema:
     """One version of a subject, with its id and schema."""
-    return RegisteredSchema(**known.version(subject, wanted)._asdict())
+    return RegisteredSchema(**known.version(subject, version)._asdict())
 
 
 @router.get("/subjects/{subject}/versions/{version}/schema")
-async def schema_of_version(subject: Subject, wanted: Wanted, known: Known) -> dict[str, Any]:
+async def schema_of_version(subject: Subject, version: Version, known: Known) -> dict[str, Any]:
     """The schema of one version, by itself."""
-    found: dict[str, Any] = json.loads(known.version(subject, wanted).schema)
+    found: dict[str, Any] = json.loads(known.version(subject, version).schema)
     return found
 
 
 @router.post("/subjects/{subject}")
-async def look_up_schema(subject: Subject, wanted: SchemaText, known: Known) -> RegisteredSchema:
+async def look_up_schema(subject: Subject, asked: SchemaText, known: Known) -> RegisteredSchema:
     """Which version of a subject a schema is, however it is written; nothing is registered."""
-    return RegisteredSchema(**known.lookup(subject, wanted.schema_)._asdict())
+    return RegisteredSchema(**known.lookup(subject, asked.schema_)._asdict())
 
 
 @router.get("/config")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
-from api.ws.channels import CHANNELS, Wanted
+from api.ws.channels import CHANNELS, Selection
 from api.ws.protocol import Asked
 from COBY.utils.exceptions import ValidationError
 
@@ -23,7 +23,7 @@ class Known(NamedTuple):
 class Answer(NamedTuple):
     """The subscriptions, and what can't be: (subscription or None, why)."""
 
-    wanted: list[Wanted]
+    selections: list[Selection]
     refused: list[tuple[str | None, ValidationError]]
 
 
@@ -37,31 +37,33 @@ def subscriptions(asked: Iterable[Asked], known: Known, there: Collection[str]) 
     names = set(there)
     for number, one in enumerate(asked):
         try:
-            found = wanted_of(one, known, f"channels[{number}]")
+            found = selections_of(one, known, f"channels[{number}]")
         except ValidationError as error:
             answer.refused.append((None, error))
             continue
-        for wanted in found:
-            problem = _refusal(wanted, names)
+        for selection in found:
+            problem = _refusal(selection, names)
             if problem is not None:
-                answer.refused.append((wanted.name, problem))
+                answer.refused.append((selection.name, problem))
                 continue
-            names.add(wanted.name)
-            answer.wanted.append(wanted)
+            names.add(selection.name)
+            answer.selections.append(selection)
     return answer
 
 
-def _refusal(wanted: Wanted, names: set[str]) -> ValidationError | None:
-    if wanted.name in names:
-        return ValidationError("ws.already_subscribed", "it is there", where=wanted.name, allowed="once each")
+def _refusal(selection: Selection, names: set[str]) -> ValidationError | None:
+    if selection.name in names:
+        return ValidationError(
+            "ws.already_subscribed", "it is there", where=selection.name, allowed="once each"
+        )
     if len(names) >= MAX_SUBSCRIPTIONS:
         message = f"there are {len(names)}"
         allowed = f"{MAX_SUBSCRIPTIONS} a connection"
-        return ValidationError("ws.too_many_subscriptions", message, where=wanted.name, allowed=allowed)
+        return ValidationError("ws.too_many_subscriptions", message, where=selection.name, allowed=allowed)
     return None
 
 
-def wanted_of(asked: Asked, known: Known, where: str) -> list[Wanted]:
+def selections_of(asked: Asked, known: Known, where: str) -> list[Selection]:
     """One channel as asked for: a subscription for each symbol. The codes of `subscriptions` but the last two."""
     channel = CHANNELS.get(asked.name)
     if channel is None:
@@ -81,22 +83,24 @@ def wanted_of(asked: Asked, known: Known, where: str) -> list[Wanted]:
     if not channel.has_symbols:
         if asked.symbols:
             raise _unknown("symbol", asked.symbols[0], f"{where}.symbols", ("none",))
-        return [Wanted(channel, None, only)]
+        return [Selection(channel, None, only)]
     symbols = known.symbols if asked.symbols is None else asked.symbols
     for symbol in symbols:
         if symbol not in known.symbols:
             raise _unknown("symbol", symbol, f"{where}.symbols", known.symbols)
-    return [Wanted(channel, symbol, only) for symbol in dict.fromkeys(symbols)]
+    return [Selection(channel, symbol, only) for symbol in dict.fromkeys(symbols)]
 
 
-def ended(asked: Iterable[Asked], there: Mapping[str, Wanted]) -> Answer:
+def ended(asked: Iterable[Asked], there: Mapping[str, Selection]) -> Answer:
     """Subscriptions to end. ws.not_subscribed for one that is not there."""
     answer = Answer([], [])
     for number, one in enumerate(asked):
-        of_channel = [wanted for wanted in there.values() if wanted.channel.name == one.name]
-        found = [wanted for wanted in of_channel if one.symbols is None or wanted.symbol in one.symbols]
-        missing = set(one.symbols or ()) - {wanted.symbol for wanted in found}
-        answer.wanted.extend(wanted for wanted in found if wanted not in answer.wanted)
+        of_channel = [selection for selection in there.values() if selection.channel.name == one.name]
+        found = [
+            selection for selection in of_channel if one.symbols is None or selection.symbol in one.symbols
+        ]
+        missing = set(one.symbols or ()) - {selection.symbol for selection in found}
+        answer.selections.extend(selection for selection in found if selection not in answer.selections)
         if missing or not found:
             name = ":".join([one.name, *sorted(missing)[:1]])
             allowed = " ".join(there)[:500] or "none is there"

@@ -41,7 +41,7 @@ CHANNELS: dict[str, Channel] = {
 }
 
 
-class Wanted(NamedTuple):
+class Selection(NamedTuple):
     """What one subscription is for; ``only``: values of the channel's ``narrowed_by``, empty for all."""
 
     channel: Channel

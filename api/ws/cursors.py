@@ -17,7 +17,7 @@ _HIGHEST = 2**63
 
 
 class LiveCursor(NamedTuple):
-    """``offsets``: the next of each partition, in the order of `Wanted.partitions`."""
+    """``offsets``: the next of each partition, in the order of `Selection.partitions`."""
 
     seq: int
     offsets: tuple[int, ...]

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from confluent_kafka import KafkaException
 
-from api.ws.channels import GAP, Partition, Wanted
+from api.ws.channels import GAP, Partition, Selection
 from api.ws.items import Item, Key
 from api.ws.messages import Freshness
 from api.ws.pump import Batch, Begun, Pump
@@ -39,7 +39,7 @@ class Subscriber(Protocol):
     """Who takes what comes."""
 
     @property
-    def wanted(self) -> Wanted:
+    def selection(self) -> Selection:
         """What it is for."""
 
     def take(self, item: Item, now: float) -> None:
@@ -115,20 +115,20 @@ class Hub:
             message = f"not read within {READY_SECONDS:g} s"
             raise BrokerError("kafka.silent", message, allowed="a broker that answers") from error
 
-    def latest(self, wanted: Wanted) -> tuple[dict[Key, Item], bool]:
+    def latest(self, selection: Selection) -> tuple[dict[Key, Item], bool]:
         """The newest records read, by key, and whether what came before them is in Redis, or is nothing."""
-        partitions = [name for name in wanted.partitions() if name[0] == wanted.channel.name]
+        partitions = [name for name in selection.partitions() if name[0] == selection.channel.name]
         found = {
             key: item
             for partition in partitions
             for (symbol, key), item in self._latest[partition].items()
-            if symbol == wanted.symbol
+            if symbol == selection.symbol
         }
         return found, all(self._begun[name].complete for name in partitions)
 
-    def is_whole(self, wanted: Wanted) -> bool:
+    def is_whole(self, selection: Selection) -> bool:
         """Whether all its records there are were read: nothing can be in Redis that is not in `latest`."""
-        return all(self._begun[name].first == 0 for name in wanted.partitions() if name[0] != GAP)
+        return all(self._begun[name].first == 0 for name in selection.partitions() if name[0] != GAP)
 
     def _let_go(self) -> None:
         now = monotonic()
@@ -143,13 +143,13 @@ class Hub:
 
     def attach(self, subscriber: Subscriber) -> None:
         """It takes what comes from now on; its partitions are held and ready."""
-        for route in _routes(subscriber.wanted):
+        for route in _routes(subscriber.selection):
             self._routes[route][subscriber] = None
         self._encode()
 
     def detach(self, subscriber: Subscriber) -> None:
         """No more; nothing happens if it was not attached."""
-        for route in _routes(subscriber.wanted):
+        for route in _routes(subscriber.selection):
             found = self._routes[route]
             found.pop(subscriber, None)
             if not found:
@@ -198,7 +198,7 @@ class Hub:
         )
         for found in list(self._routes.values()):
             for subscriber in list(found):
-                if lost.partition in subscriber.wanted.partitions():
+                if lost.partition in subscriber.selection.partitions():
                     subscriber.miss(lost)
 
     def _drop(self, partition: Partition) -> None:
@@ -243,6 +243,6 @@ class Hub:
         )
 
 
-def _routes(wanted: Wanted) -> list[Route]:
-    own = (wanted.channel.name, wanted.symbol)
-    return [own, (GAP, wanted.symbol)] if wanted.channel.has_gaps else [own]
+def _routes(selection: Selection) -> list[Route]:
+    own = (selection.channel.name, selection.symbol)
+    return [own, (GAP, selection.symbol)] if selection.channel.has_gaps else [own]

@@ -6,7 +6,7 @@ import json
 
 from confluent_kafka import Message
 
-from api.ws.channels import CHANNELS, GAP, Partition, Wanted
+from api.ws.channels import CHANNELS, GAP, Partition, Selection
 from COBY.records import NAMES, Candle, Record, Status
 from COBY.runtime.reader import Position, place_of
 from COBY.stage import Headers
@@ -92,12 +92,12 @@ class Item:
             self._text = json.dumps(value, separators=(",", ":"))
         return self._text
 
-    def is_for(self, wanted: Wanted) -> bool:
+    def is_for(self, selection: Selection) -> bool:
         """Whether a subscription of its channel and symbol asks for it. A gap has no timeframe: it always is."""
-        if not wanted.only:
+        if not selection.only:
             return True
-        value = getattr(self.record, wanted.channel.narrowed_by or "", None)
-        return value is None or value in wanted.only
+        value = getattr(self.record, selection.channel.narrowed_by or "", None)
+        return value is None or value in selection.only
 
 
 def item_of(

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from time import monotonic
 
-from api.ws.channels import Wanted
+from api.ws.channels import Selection
 from api.ws.cursors import live_cursor
 from api.ws.hub import Hub
 from api.ws.items import Item
@@ -43,11 +43,11 @@ class Client:
 class LiveSubscription:
     """See above."""
 
-    def __init__(self, wanted: Wanted, client: Client, slow: Callable[[], object]) -> None:
+    def __init__(self, selection: Selection, client: Client, slow: Callable[[], object]) -> None:
         """``slow`` is called when too much waits."""
-        self.wanted = wanted
-        self.feed = Feed(wanted, ())
-        self._partitions = wanted.partitions()
+        self.selection = selection
+        self.feed = Feed(selection, ())
+        self._partitions = selection.partitions()
         self._client = client
         self._slow = slow
 
@@ -62,21 +62,21 @@ class LiveSubscription:
             await self._resume(cfg, hub, readers, cursor)
             return
         await hub.ready(self._partitions)
-        found = await cached(cfg, redis, self.wanted)
+        found = await cached(cfg, redis, self.selection)
         await hub.ready(self._partitions)
         # From here on nothing waits: the snapshot and what follows meet exactly.
-        texts, complete = composed(hub, self.wanted, found)
+        texts, complete = composed(hub, self.selection, found)
         place = tuple(hub.places[name] for name in self._partitions)
         self._client.outbox.snapshot(self.feed, texts, place, monotonic(), complete=complete)
         self._client.awake.set()
         hub.attach(self)
 
     async def _resume(self, cfg: Config, hub: Hub, readers: Readers, text: str) -> None:
-        cursor = live_cursor(text, len(self._partitions), self.wanted.name)
+        cursor = live_cursor(text, len(self._partitions), self.selection.name)
         self.feed.seq, self.feed.place = cursor.seq, cursor.offsets
         await hub.ready(self._partitions)
         async with readers.one() as past:
-            catch_up = CatchUp(cfg, past, self.wanted, cursor.offsets)
+            catch_up = CatchUp(cfg, past, self.selection, cursor.offsets)
             await readers.do(past, catch_up.open)
             while True:
                 items, lost = await readers.do(past, catch_up.more)
@@ -101,7 +101,7 @@ class LiveSubscription:
     def _take(self, item: Item, now: float, key: object) -> None:
         feed = self.feed
         index = self._partitions.index(item.place)
-        if item.offset < feed.place[index] or not item.is_for(self.wanted):
+        if item.offset < feed.place[index] or not item.is_for(self.selection):
             return
         place = (*feed.place[:index], item.offset + 1, *feed.place[index + 1 :])
         self._client.outbox.offer(feed, item.kind, item.text(), place, now, key=key)
@@ -114,7 +114,7 @@ class LiveSubscription:
             f"retention took {lost.topic}/{lost.partition[1]} {lost.first}-{lost.end} before it was read"
         )
         error = Error(
-            seq=0, code="ws.missed", message=message, subscription=self.wanted.name, missed=[missed]
+            seq=0, code="ws.missed", message=message, subscription=self.selection.name, missed=[missed]
         )
         self._client.outbox.tell(error, monotonic())
         self._client.awake.set()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from api.callers import check_scope
 from api.ws import messages, protocol
 from api.ws.asked import Answer, ended, subscriptions
-from api.ws.channels import Wanted
+from api.ws.channels import Selection
 from api.ws.cursors import replay_cursor
 from api.ws.live import LiveSubscription
 from api.ws.replay import ReplaySubscription, Session
@@ -51,7 +51,7 @@ class Operations:
 
     def channels(self) -> list[str]:
         """Those subscribed to."""
-        return list(dict.fromkeys(one.wanted.channel.name for one in self._there.values()))
+        return list(dict.fromkeys(one.selection.channel.name for one in self._there.values()))
 
     async def carry_out(self, op: protocol.Op) -> None:
         """One operation. CobyError: it can't be done."""
@@ -109,39 +109,42 @@ class Operations:
             raise ValidationError("ws.invalid", message, where="cursors", allowed="those asked for")
         made = self._made(answer, op)
         begun = [
-            messages.Subscription(*_names(wanted), wanted.name in op.cursors) for wanted in answer.wanted
+            messages.Subscription(*_names(selection), selection.name in op.cursors)
+            for selection in answer.selections
         ]
         self._connection.tell(messages.Subscribed(seq=0, id=op.id, subscriptions=begun))
         for name, problem in answer.refused:
             self._connection.refuse(op.id, problem, name)
         self._resumed |= set(op.cursors)
         for one in made:
-            self._there[one.wanted.name] = one
+            self._there[one.selection.name] = one
             if isinstance(one, LiveSubscription):
-                self._sockets.hub.hold(one.wanted.partitions())
-                work = self._begin(one, op, op.cursors.get(one.wanted.name))
-                self._tasks[one.wanted.name] = self._connection.spawn(work)
+                self._sockets.hub.hold(one.selection.partitions())
+                work = self._begin(one, op, op.cursors.get(one.selection.name))
+                self._tasks[one.selection.name] = self._connection.spawn(work)
         if self._session is not None:
             self._session.begin([one for one in made if isinstance(one, ReplaySubscription)])
 
     def _made(self, answer: Answer, op: protocol.Subscribe) -> list[AnySubscription]:
         connection, session = self._connection, self._session
         if session is None:
-            return [LiveSubscription(wanted, connection, connection.slow) for wanted in answer.wanted]
+            return [
+                LiveSubscription(selection, connection, connection.slow) for selection in answer.selections
+            ]
         made: list[AnySubscription] = []
-        for wanted in list(answer.wanted):
-            text = op.cursors.get(wanted.name)
+        for selection in list(answer.selections):
+            text = op.cursors.get(selection.name)
             try:
-                cursor = None if text is None else replay_cursor(text, session.name, wanted.name)
+                cursor = None if text is None else replay_cursor(text, session.name, selection.name)
             except ValidationError as error:
-                answer.wanted.remove(wanted)
-                answer.refused.append((wanted.name, error))
+                answer.selections.remove(selection)
+                answer.refused.append((selection.name, error))
                 continue
-            made.append(ReplaySubscription(wanted, session.name, session.place, cursor))
+            made.append(ReplaySubscription(selection, session.name, session.place, cursor))
         return made
 
     async def _begin(self, one: LiveSubscription, op: protocol.Subscribe, cursor: str | None) -> None:
-        sockets, name = self._sockets, one.wanted.name
+        sockets, name = self._sockets, one.selection.name
         try:
             await one.begin(
                 sockets.services.cfg, sockets.hub, sockets.services.redis, sockets.readers, cursor
@@ -160,9 +163,9 @@ class Operations:
             self._tasks.pop(name, None)
 
     def _unsubscribe(self, op: protocol.Unsubscribe) -> None:
-        there: dict[str, Wanted] = {name: one.wanted for name, one in self._there.items()}
+        there: dict[str, Selection] = {name: one.selection for name, one in self._there.items()}
         answer = ended(op.channels, there)
-        names = [wanted.name for wanted in answer.wanted]
+        names = [selection.name for selection in answer.selections]
         for name in names:
             self._drop(name)
         self._connection.tell(messages.Unsubscribed(seq=0, id=op.id, subscriptions=names))
@@ -178,14 +181,14 @@ class Operations:
             task.cancel()
         if isinstance(one, LiveSubscription):
             self._sockets.hub.detach(one)
-            self._sockets.hub.release(one.wanted.partitions())
+            self._sockets.hub.release(one.selection.partitions())
         elif self._session is not None:
             self._session.subscriptions.pop(name, None)
         self._connection.outbox.forget(one.feed)
 
     def _list(self, op: protocol.List) -> None:
         there = [
-            messages.Subscription(*_names(one.wanted), name in self._resumed)
+            messages.Subscription(*_names(one.selection), name in self._resumed)
             for name, one in self._there.items()
         ]
         answer = messages.Subscriptions(seq=0, id=op.id, session=self.session_name, subscriptions=there)
@@ -231,8 +234,8 @@ class Operations:
 
 def _asked(answer: Answer) -> set[str]:
     refused = {name for name, _ in answer.refused if name is not None}
-    return refused | {wanted.name for wanted in answer.wanted}
+    return refused | {selection.name for selection in answer.selections}
 
 
-def _names(wanted: Wanted) -> tuple[str, str, str | None]:
-    return wanted.name, wanted.channel.name, wanted.symbol
+def _names(selection: Selection) -> tuple[str, str, str | None]:
+    return selection.name, selection.channel.name, selection.symbol

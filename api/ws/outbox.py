@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from api.ws.channels import Wanted
+from api.ws.channels import Selection
 from api.ws.cursors import LiveCursor, ReplayCursor
 from api.ws.messages import Message
 
@@ -26,15 +26,21 @@ Place = tuple[int, ...]
 class Feed:
     """One subscription of a connection. Used by its Outbox, which numbers what is sent."""
 
-    def __init__(self, wanted: Wanted, place: Place, *, seq: int = 0, session: str | None = None) -> None:
+    def __init__(
+        self, selection: Selection, place: Place, *, seq: int = 0, session: str | None = None
+    ) -> None:
         """``seq``: the number of the last message before; ``session``: of a replay."""
-        self.wanted = wanted
+        self.selection = selection
         self.place = place
         self.seq = seq
         self.session = session
         self.waiting: deque[_Entry] = deque()
         self.replaceable: dict[object, _Entry] = {}
-        names = {"subscription": wanted.name, "channel": wanted.channel.name, "symbol": wanted.symbol}
+        names = {
+            "subscription": selection.name,
+            "channel": selection.channel.name,
+            "symbol": selection.symbol,
+        }
         self.head = json.dumps(names, separators=(",", ":"))[1:-1]
 
     def cursor(self, place: Place) -> str:
@@ -128,7 +134,7 @@ class Outbox:
         self, feed: Feed, kind: str, text: str, place: Place, now: float, *, key: object, of: str = ""
     ) -> None:
         # A state is no event: it may wait. A candle is one although a later revision replaces it.
-        is_event = key is None or not feed.wanted.channel.is_state
+        is_event = key is None or not feed.selection.channel.is_state
         entry = _Entry(
             feed, f'{kind}",{of}' if of else f'{kind}",', text, place, now, is_event=is_event, key=key
         )

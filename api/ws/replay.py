@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from api.ws.channels import CHANNELS, GAP, Wanted
+from api.ws.channels import CHANNELS, GAP, Selection
 from api.ws.cursors import ReplayCursor
 from api.ws.items import Item, headers_of, item_of
 from api.ws.live import Client
@@ -57,12 +57,12 @@ class ReplaySubscription:
     """One subscription to a session."""
 
     def __init__(
-        self, wanted: Wanted, session: str, place: tuple[int, int, int], cursor: ReplayCursor | None
+        self, selection: Selection, session: str, place: tuple[int, int, int], cursor: ReplayCursor | None
     ) -> None:
         """``place``: where the session's reading stands; ``cursor``: where this subscription goes on."""
         seq = 0 if cursor is None else cursor.seq
-        self.wanted = wanted
-        self.feed = Feed(wanted, place if cursor is None else cursor[2:], seq=seq, session=session)
+        self.selection = selection
+        self.feed = Feed(selection, place if cursor is None else cursor[2:], seq=seq, session=session)
         self.after = START if cursor is None else (cursor.run, cursor.n)
         self.run = NO_RUN if cursor is None else cursor.run
         """Whose snapshot was sent."""
@@ -70,10 +70,10 @@ class ReplaySubscription:
 
     def wants(self, item: Item) -> bool:
         """Whether a record is for it."""
-        if item.symbol != self.wanted.symbol or not item.is_for(self.wanted):
+        if item.symbol != self.selection.symbol or not item.is_for(self.selection):
             return False
-        name = self.wanted.channel.name
-        return item.channel == name or (item.channel == GAP and self.wanted.channel.has_gaps)
+        name = self.selection.channel.name
+        return item.channel == name or (item.channel == GAP and self.selection.channel.has_gaps)
 
 
 class Session:
@@ -105,7 +105,7 @@ class Session:
     def begin(self, made: Iterable[ReplaySubscription]) -> None:
         """More subscriptions. Reading begins with the first ones; later ones begin where it stands by then."""
         for one in made:
-            self.subscriptions[one.wanted.name] = one
+            self.subscriptions[one.selection.name] = one
             if self._begun.is_set() and one.run == NO_RUN:
                 self.snapshot(one, self.place, complete=False)
         if self.subscriptions:

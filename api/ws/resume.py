@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from confluent_kafka import KafkaException
 
-from api.ws.channels import CHANNELS, Partition, Wanted
+from api.ws.channels import CHANNELS, Partition, Selection
 from api.ws.items import Item
 from api.ws.messages import Missed
 from api.ws.past import Past
@@ -77,13 +77,13 @@ class Readers:
 class CatchUp:
     """One subscription's partitions from a cursor on. Its methods block; one thread at a time."""
 
-    def __init__(self, cfg: Config, past: Past, wanted: Wanted, offsets: Sequence[int]) -> None:
+    def __init__(self, cfg: Config, past: Past, selection: Selection, offsets: Sequence[int]) -> None:
         """``offsets``: of the cursor."""
         names = {topic_name(cfg.topic_prefix, name): name for name in CHANNELS}
         self._prefix = cfg.topic_prefix
         self._past = past
-        self._wanted = wanted
-        self._starts = dict(zip(wanted.partitions(), offsets, strict=True))
+        self._selection = selection
+        self._starts = dict(zip(selection.partitions(), offsets, strict=True))
         self._tail = Tail(names, past)
 
     @property
@@ -101,7 +101,7 @@ class CatchUp:
             if offset > end:
                 message = f"offset {offset} of {topic}/{number} was not written yet"
                 raise ValidationError(
-                    "cursor.invalid", message, where=self._wanted.name, allowed="a cursor of this system"
+                    "cursor.invalid", message, where=self._selection.name, allowed="a cursor of this system"
                 )
             if offset < oldest and TOPICS[name].cleanup != "compact":
                 gone.append(Missed(topic, number, offset, oldest))
@@ -112,7 +112,7 @@ class CatchUp:
             error = ExpiredError(
                 "cursor.expired",
                 f"retention took {text}",
-                where=self._wanted.name,
+                where=self._selection.name,
                 allowed="subscribe without a cursor",
             )
             error.missed = gone
@@ -126,7 +126,7 @@ class CatchUp:
         items = []
         for message in self._past.more():
             item = self._tail.take(message)
-            if item is not None and item.symbol == self._wanted.symbol and item.is_for(self._wanted):
+            if item is not None and item.symbol == self._selection.symbol and item.is_for(self._selection):
                 item.text()
                 items.append(item)
         lost, self._tail.lost = self._tail.lost, []

@@ -75,6 +75,21 @@ class Reader:
                 heard = time.monotonic()
         return self.seen
 
+    def read_all(self, seconds):
+        """All there is when this is asked, however slowly it comes, and then what comes until it is silent."""
+        places = self._consumer.assignment()
+        bounds = [self._consumer.get_watermark_offsets(place, timeout=30) for place in places]
+
+        def has_come(_seen):
+            at = self._consumer.position(places)
+            return all(
+                one.offset >= end or first == end for one, (first, end) in zip(at, bounds, strict=True)
+            )
+
+        self.read(60.0, has_come)
+        assert has_come(self.seen), (self._consumer.position(places), bounds)
+        return self.read(seconds)
+
     def close(self):
         self._consumer.close()
 
@@ -88,10 +103,10 @@ def seen_of(message):
 
 
 def all_of(servers, *topics, seconds=1.0):
-    """All records of topics."""
+    """All records of topics, and what comes until they are silent for so long."""
     reader = Reader(servers, *topics)
     try:
-        return reader.read(seconds)
+        return reader.read_all(seconds)
     finally:
         reader.close()
 

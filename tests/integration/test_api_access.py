@@ -9,26 +9,17 @@ import time
 import httpx
 import psycopg
 import pytest
-from click.testing import CliRunner
 
 from api.keys import hash_of
-from api.keys_cli import keys as command
 from COBY.runtime.database import connect
 from sinks.schema import migrate
+from tests.api_keys import WRONG, bearer, coby_keys, revoke
 from tests.api_server import api_server
 from tests.integration.sink_helpers import settings
 from tests.servers import eventually
 
 PAGE = "https://charts.example"
-WRONG = "coby_" + "x" * 43
 OPEN = {"/health/live", "/health/ready", "/openapi.json", "/asyncapi.json"}
-
-
-def coby_keys(database, *arguments, fails=False):
-    """`coby keys …`: what it writes to standard output."""
-    result = CliRunner().invoke(command, arguments, env=database.env)
-    assert (result.exit_code != 0) == fails, result.output
-    return result.stdout.strip() if not fails else result
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +37,6 @@ def served(timescale, tmp_path_factory):
         env |= {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "REDIS_PORT": "1"}
         with api_server(env, tmp_path_factory.mktemp("api")) as api:
             yield api, database, made
-
-
-def bearer(key):
-    return {"Authorization": f"Bearer {key}"}
 
 
 def requests(api):
@@ -157,8 +144,7 @@ def test_a_key_ends_when_it_is_revoked_or_its_time_is_over_and_begins_at_once(se
     assert api.get("/v1/symbols", headers=bearer(short)).status_code == 200
     key = coby_keys(database, "create", "going")
     assert api.get("/v1/symbols", headers=bearer(key)).status_code == 200
-    (row,) = [row for row in json.loads(coby_keys(database, "list", "--json")) if row["name"] == "going"]
-    coby_keys(database, "revoke", row["id"])
+    revoke(database, "going")
     for one in (key, short):
         eventually(lambda one=one: api.get("/v1/symbols", headers=bearer(one)).status_code == 401 or None, 10)
     states = {row["name"]: row["state"] for row in json.loads(coby_keys(database, "list", "--json"))}

@@ -125,11 +125,11 @@ def test_a_session_is_made_moved_and_deleted(served):
     for change, state in (
         ({"state": "paused"}, "paused"),
         ({"state": "paused"}, "paused"),
-        ({"speed": 50}, "paused"),
+        ({"speed": 0.5}, "paused"),
     ):
         assert api.patch(where, json=change).json()["state"] == state
     moved = api.patch(where, json={"position": first_ms + 30_000, "state": "running"}).json()
-    assert (moved["state"], moved["run"], moved["speed"]) == ("running", 1, 50.0)
+    assert (moved["state"], moved["run"], moved["speed"]) == ("running", 1, 0.5)
     outside = api.patch(where, json={"position": first_ms - 1})
     assert (outside.status_code, outside.json()["where"]) == (422, "body.position")
     assert api.patch(where, json={"state": "stopped"}).json()["state"] == "stopped"

@@ -102,19 +102,26 @@ def proven(name, levels, sign):
 
 
 async def differing(reader, producers, books):
-    """What is not yet as it has to be: markets that go on, books that are blind, or not the simulator's."""
+    """What is not yet as it has to be: markets that go on, books that are blind, or not the simulator's.
+
+    Books that are right are taken off the list: later they may go stale, as a market that has ended is silent.
+    """
     ledger = (await reader.get("/_sim/ledger"))["exchanges"]
     wrong = [f"{name} is {one['state']}" for name, one in ledger.items() if one["state"] != "ended"]
-    for name, symbol in [] if wrong else books:
+    for name, symbol in [] if wrong else list(books):
         book = producers[name].watch._state.shown(symbol)
         if book is None:
             wrong.append(f"{name} {symbol} is blind")
             continue
         truth = await reader.get(f"/_sim/book?exchange={name}&symbol={symbol}")
         book.flush()
-        for side, levels, sign in ((book.bids, truth["bids"], 1), (book.asks, truth["asks"], -1)):
-            if proven(name, held(side, sign), sign) != proven(name, sent(levels, side, sign), sign):
-                wrong.append(f"{name} {symbol} differs")
+        if all(
+            proven(name, held(side, sign), sign) == proven(name, sent(levels, side, sign), sign)
+            for side, levels, sign in ((book.bids, truth["bids"], 1), (book.asks, truth["asks"], -1))
+        ):
+            books.remove((name, symbol))
+        else:
+            wrong.append(f"{name} {symbol} differs")
     return wrong
 
 

@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from api.ws.channels import CHANNELS, Wanted
+from api.ws.channels import CHANNELS, Selection
 from COBY.codec import encode
 from tests.integration.sink_helpers import Feeder, gap, trade
 from tests.integration.ws_world import logged_errors, trades_by_hand, world
@@ -83,7 +83,7 @@ async def test_each_trade_comes_exactly_once_however_often_a_client_is_cut(there
         await last.subscribe(f"trade:{symbol}", cursors=dict(cursors))
         await last.of(f"trade:{symbol}", len(expected) - len(got))
         with pytest.raises(TimeoutError):
-            await last.next(2)
+            await last.until(lambda message: message["type"] == "update", 2)
         got += last.data(f"trade:{symbol}")
     assert ids(got) == expected
     assert len(got) > 300
@@ -166,7 +166,7 @@ async def test_a_cursor_that_retention_has_overtaken_names_what_was_missed(there
         feeder.flush()
         for each in (one, two):  # both have read them: they would tell of a loss, rightly
             await each.of("gap:ETHUSDT", 4)
-    ((_, partition),) = Wanted(CHANNELS["gap"], "ETHUSDT").partitions()
+    ((_, partition),) = Selection(CHANNELS["gap"], "ETHUSDT").partitions()
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     place = TopicPartition(f"{PREFIX}.gap.v1", partition, 2)
     for done in admin.delete_records([place]).values():

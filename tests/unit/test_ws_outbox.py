@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.ws.channels import CHANNELS, Wanted
+from api.ws.channels import CHANNELS, Selection
 from api.ws.cursors import live_cursor, replay_cursor
 from api.ws.messages import SERVER_MESSAGES, Heartbeat, Pong
 from api.ws.outbox import MAX_BYTES, MAX_SECONDS, Feed, Outbox
 from api.ws.rate import FLOOD_SECONDS, OPERATIONS, REFUSED, Rate
 
-BOOK = Wanted(CHANNELS["book"], "BTCUSDT")
-TRADE = Wanted(CHANNELS["trade"], "BTCUSDT")
+BOOK = Selection(CHANNELS["book"], "BTCUSDT")
+TRADE = Selection(CHANNELS["trade"], "BTCUSDT")
 
 
 def all_of(outbox):

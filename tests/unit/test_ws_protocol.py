@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.ws.asked import MAX_SUBSCRIPTIONS, Known, ended, subscriptions
-from api.ws.channels import CHANNELS, Wanted
+from api.ws.channels import CHANNELS, Selection
 from api.ws.protocol import MAX_MESSAGE_BYTES, OPERATIONS, Asked, Ping, Subscribe, parse
 
 KNOWN = Known(("BTCUSDT", "ETHUSDT"), ("binance", "kraken"), ("1s", "1m"))
@@ -87,7 +87,7 @@ def test_an_id_is_given_back_as_it_came():
 
 
 def names(answer):
-    return [wanted.name for wanted in answer.wanted]
+    return [selection.name for selection in answer.selections]
 
 
 def refused(answer):
@@ -127,13 +127,13 @@ def test_there_are_no_more_than_two_hundred():
     symbols = tuple(f"S{number}USDT" for number in range(150))
     known = Known(symbols, (), ())
     answer = subscriptions([Asked("trade"), Asked("gap")], known, ())
-    assert len(answer.wanted) == MAX_SUBSCRIPTIONS == 200
+    assert len(answer.selections) == MAX_SUBSCRIPTIONS == 200
     assert {code for _, code in refused(answer)} == {"ws.too_many_subscriptions"}
     assert len(answer.refused) == 100
 
 
 def test_what_is_not_there_can_not_be_ended():
-    there = {f"trade:{symbol}": Wanted(CHANNELS["trade"], symbol) for symbol in KNOWN.symbols}
+    there = {f"trade:{symbol}": Selection(CHANNELS["trade"], symbol) for symbol in KNOWN.symbols}
     assert names(ended([Asked("trade")], there)) == ["trade:BTCUSDT", "trade:ETHUSDT"]
     answer = ended([Asked("trade", ["BTCUSDT", "X"]), Asked("book")], there)
     assert names(answer) == ["trade:BTCUSDT"]
@@ -141,6 +141,6 @@ def test_what_is_not_there_can_not_be_ended():
 
 
 def test_a_symbol_lies_in_one_partition_and_its_gaps_beside_it():
-    places = Wanted(CHANNELS["trade"], "BTCUSDT").partitions()
+    places = Selection(CHANNELS["trade"], "BTCUSDT").partitions()
     assert [name for name, _ in places] == ["trade", "gap"]
-    assert len(Wanted(CHANNELS["status"], None).partitions()) == 12
+    assert len(Selection(CHANNELS["status"], None).partitions()) == 12
