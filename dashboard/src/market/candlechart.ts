@@ -23,6 +23,7 @@ export class CandleChart {
   private readonly volume: ISeriesApi<"Histogram">;
   private readonly delta: ISeriesApi<"Line">;
   private bars: readonly (Bar | Hole)[] = [];
+  private points: readonly Point[] = [];
 
   /** ``hovered``: the bar under the pointer, null where there is none. */
   constructor(
@@ -79,6 +80,22 @@ export class CandleChart {
   }
 
   showDelta(points: readonly Point[]): void {
+    const before = this.points;
+    this.points = points;
+    const last = before.length - 1;
+    const [old, same] = [before[last - 1], points[last - 1]];
+    if (
+      last > 0 &&
+      points.length > last &&
+      old &&
+      same &&
+      old.time === same.time &&
+      old.value === same.value
+    ) {
+      for (const { time, value } of points.slice(last))
+        this.delta.update({ time: time as UTCTimestamp, value });
+      return;
+    }
     this.delta.setData(
       points.map(({ time, value }): LineData<UTCTimestamp> => ({ time: time as UTCTimestamp, value })),
     );

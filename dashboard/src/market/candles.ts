@@ -120,7 +120,7 @@ class Shown {
     if (!this.isDirty) return false;
     this.isDirty = false;
     this.chart.show(this.candles.bars(), !this.isWhole);
-    if (this.delta) this.chart.showDelta(this.delta.points());
+    if (this.delta || this.isWhole) this.chart.showDelta(this.delta?.points() ?? []);
     if (this.isWhole) this.chart.toEnd();
     this.isWhole = false;
     return true;

@@ -17,7 +17,12 @@ export interface Point {
   value: number;
 }
 
+/** Beyond these the oldest points go; the sum goes on. */
+const MOST_POINTS = 8_000;
+
 export class Delta {
+  /** What the points that are gone add up to. */
+  private base = 0;
   private readonly sums = new Map<number, number>();
   private readonly ids = new Set<string>();
 
@@ -47,7 +52,7 @@ export class Delta {
   }
 
   points(): Point[] {
-    let value = 0;
+    let value = this.base;
     return [...this.sums]
       .sort(([one], [other]) => one - other)
       .map(([time, delta]) => ({ time, value: (value += delta) }));
@@ -57,5 +62,11 @@ export class Delta {
     const seconds = Math.floor(timeMs / 1_000);
     const start = seconds - (seconds % this.step);
     this.sums.set(start, (this.sums.get(start) ?? 0) + delta);
+    if (this.sums.size <= MOST_POINTS) return;
+    const times = [...this.sums.keys()].sort((one, other) => one - other);
+    for (const time of times.slice(0, MOST_POINTS / 4)) {
+      this.base += this.sums.get(time) ?? 0;
+      this.sums.delete(time);
+    }
   }
 }

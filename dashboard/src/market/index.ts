@@ -55,6 +55,7 @@ function mountMarket(root: HTMLElement, app: App, symbols: SymbolRow[], exchange
     panel("book", "Order book"),
     panel("tape", "Last trades"),
   ];
+  trades.tabIndex = 0; // it scrolls
   const replay = element("div", { class: "replay-place" });
   const side = element("div", { class: "side" }, imbalance, profile, ladder, trades);
   root.append(element("div", { class: "market" }, bar, heat, side, candles, replay));

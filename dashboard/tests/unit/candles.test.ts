@@ -112,3 +112,18 @@ test("volume delta joins past and present at the cut, counting no trade twice", 
     { time: T0 + 120, value: 2.5 },
   ]);
 });
+
+test("the sum of what has gone out of sight stays in the sum", () => {
+  const delta = new Delta(1, 0);
+  const trade = (second: number) => ({
+    exchange: "okx",
+    trade_id: String(second),
+    timestamp: new Date((T0 + second) * 1_000).toISOString(),
+    size: "1.0",
+    side: "buy",
+  });
+  for (let second = 0; second < 10_000; second++) delta.addTrades([trade(second)]);
+  const points = delta.points();
+  expect(points.length).toBeLessThanOrEqual(8_000);
+  expect(points.at(-1)).toEqual({ time: T0 + 9_999, value: 10_000 });
+});
