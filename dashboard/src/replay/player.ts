@@ -112,7 +112,9 @@ export class Player {
       let time = tape.beside(from, direction);
       if (time === null) {
         // The piece ends here: the next one, which begins where this one has nothing more.
-        tape = await this.tapeAt(from + direction * (TAPE_MS + STEP_MS), signal);
+        const now = this.market.app.clock.now() ?? from;
+        if (direction > 0 && from > now - NOW_MS) return this.live();
+        tape = await this.tapeAt(Math.min(now, from + direction * (TAPE_MS + STEP_MS)), signal);
         time = tape.beside(from, direction) ?? from + direction * STEP_MS;
       }
       const goesOn = direction > 0 && this.scene?.isOf(tape);
