@@ -6,7 +6,7 @@ import { element, put } from "../shell/dom";
 import { problemBox } from "../shell/states";
 import { Chart } from "./chart";
 import { History } from "./history";
-import { poll } from "./poll";
+import { poll } from "../shell/poll";
 import {
   byGroup,
   byTopic,
@@ -17,7 +17,7 @@ import {
   type Letter,
   type Pipeline,
 } from "./rows";
-import { number, Table, words } from "./tables";
+import { number, Table, words } from "../shell/tables";
 import "./pipeline.css";
 
 const EVERY_MS = 2_000;

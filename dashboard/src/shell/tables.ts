@@ -1,5 +1,5 @@
 /** Tables whose rows are written anew only where they differ. */
-import { element, put } from "../shell/dom";
+import { element, put } from "./dom";
 
 export interface Cell {
   text: string;
