@@ -7,6 +7,7 @@ import { millis } from "../data/clock";
 import { Problem } from "../data/rest";
 import { Socket, type Link } from "../data/socket";
 import { Store } from "../data/store";
+import { Reels, TAPE_MS } from "./reels";
 import { Scene } from "./scene";
 import { text, type Sessions } from "./sessions";
 import type { Tape } from "./tape";
@@ -26,8 +27,6 @@ export interface State {
   missing: readonly string[];
 }
 
-/** Around a moment that stands still. */
-const TAPE_MS = 10_000;
 /** Nearer to now than this the past is what is live. */
 const NOW_MS = 1_500;
 /** A piece without ticks: how far a step goes then. */
@@ -50,7 +49,7 @@ export class Player {
     missing: [],
   });
   private playing: Playing | null = null;
-  private tape: { symbol: string; tape: Tape } | null = null;
+  private readonly reels: Reels;
   private scene: Scene | null = null;
   private task = new AbortController();
   private readonly ends: (() => void)[] = [];
@@ -59,6 +58,7 @@ export class Player {
     private readonly market: Market,
     private readonly sessions: Sessions,
   ) {
+    this.reels = new Reels(sessions);
     this.ends.push(this.state.watch((state) => this.show(state)));
     this.follow();
   }
@@ -112,10 +112,12 @@ export class Player {
       let time = tape.beside(from, direction);
       if (time === null) {
         // The piece ends here: the next one, which begins where this one has nothing more.
-        tape = await this.tapeAt(from + direction * (TAPE_MS + STEP_MS), signal, true);
+        const now = this.market.app.clock.now() ?? from;
+        if (direction > 0 && from > now - NOW_MS) return this.live();
+        tape = await this.tapeAt(Math.min(now, from + direction * (TAPE_MS + STEP_MS)), signal);
         time = tape.beside(from, direction) ?? from + direction * STEP_MS;
       }
-      const goesOn = direction > 0 && this.scene !== null && this.tape?.tape === tape;
+      const goesOn = direction > 0 && this.scene?.isOf(tape);
       this.state.patch({ name: "still", position: time, missing: tape.missing });
       if (goesOn) this.scene?.advance(time);
       else this.change(new Scene(tape, time));
@@ -133,6 +135,7 @@ export class Player {
   /** The page is being left. */
   close(): void {
     this.stop();
+    this.reels.close();
     for (const end of this.ends) end();
     this.market.feed.change(this.market.app.socket);
   }
@@ -193,15 +196,9 @@ export class Player {
     else if (link.ended !== null) this.state.patch({ name: link.ended === "failed" ? "failed" : "gone" });
   }
 
-  /** The tape that holds a moment: the one that is there, or a new one. */
-  private async tapeAt(time: number, signal: AbortSignal, anew = false): Promise<Tape> {
-    const { symbol } = this.market.view.value;
-    const now = this.market.app.clock.now() ?? time;
-    if (!anew && this.tape?.symbol === symbol && this.tape.tape.holds(time)) return this.tape.tape;
-    const to = Math.max(time + 1, Math.min(now, time + TAPE_MS));
-    const tape = await this.sessions.tape(symbol, time - TAPE_MS, to, signal);
-    this.tape = { symbol, tape };
-    return tape;
+  private tapeAt(time: number, signal: AbortSignal): Promise<Tape> {
+    const { app, view } = this.market;
+    return this.reels.at(view.value.symbol, time, app.clock.now() ?? time, signal);
   }
 
   private change(scene: Scene): void {

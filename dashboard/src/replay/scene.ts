@@ -16,6 +16,10 @@ export class Scene implements Feed {
     private time: number,
   ) {}
 
+  isOf(tape: Tape): boolean {
+    return this.tape === tape;
+  }
+
   /** The tape has come: everyone is told what was known at the moment. */
   fill(tape: Tape): void {
     this.tape = tape;

@@ -1,0 +1,110 @@
+/** What the pipeline page shows, from what the API tells. Pure. */
+import type { StatusRow } from "../data/types";
+
+/** A row of /v1/lag: one consumer group's place in one partition. */
+export interface LagRow {
+  group: string;
+  topic: string;
+  partition: number;
+  committed: number | null;
+  end: number;
+  lag: number;
+}
+
+/** data of /v1/pipeline. */
+export interface Pipeline {
+  seconds: number;
+  last_record_age_ms: number | null;
+  exchanges: { exchange: string; frames_per_second: number | null }[];
+  hops: Hop[];
+  stores: { store: string; symbol: string; age_ms: number | null }[];
+  dead_letters: { count: number | null; newest: Letter[] };
+}
+
+export interface Hop {
+  hop: string;
+  what: string;
+  exchange: string | null;
+  records: number;
+  median_ms: number;
+  p99_ms: number;
+  max_ms: number;
+}
+
+export interface Letter {
+  timestamp: string;
+  stage: string;
+  code: string;
+  detail: string;
+  topic: string | null;
+}
+
+/** One group in one topic, all partitions together. */
+export interface GroupLag {
+  group: string;
+  topic: string;
+  partitions: number;
+  /** Partitions in which it is behind. */
+  behind: number;
+  lag: number;
+  /** Partitions in which it has never told a place. */
+  untold: number;
+}
+
+export function byTopic(rows: readonly LagRow[]): GroupLag[] {
+  const found = new Map<string, GroupLag>();
+  for (const { group, topic, lag, committed } of rows) {
+    const key = JSON.stringify([group, topic]);
+    const one = found.get(key) ?? { group, topic, partitions: 0, behind: 0, lag: 0, untold: 0 };
+    one.partitions += 1;
+    one.behind += Number(lag > 0);
+    one.untold += Number(committed === null);
+    one.lag += lag;
+    found.set(key, one);
+  }
+  return [...found.values()].sort(
+    (a, b) => a.group.localeCompare(b.group) || b.lag - a.lag || a.topic.localeCompare(b.topic),
+  );
+}
+
+/** Group -> its lag over all topics. */
+export function byGroup(rows: readonly LagRow[]): Map<string, number> {
+  const found = new Map<string, number>();
+  for (const { group, lag } of rows) found.set(group, (found.get(group) ?? 0) + lag);
+  return new Map([...found].sort(([a], [b]) => a.localeCompare(b)));
+}
+
+/** One producer of one slot, as the table of exchanges has it. */
+export interface SlotLine {
+  exchange: string;
+  slot: string;
+  state: string;
+  breaker: string;
+  reconnects: string;
+  frameAge: string;
+  trouble: boolean;
+  reason: string;
+}
+
+export function slotLines(rows: readonly StatusRow[]): SlotLine[] {
+  return rows.map(({ exchange, slot, state, reason, told, last_frame_age_ms }) => ({
+    exchange,
+    slot,
+    state,
+    // What was told long ago says nothing of now.
+    breaker: state === "unknown" ? "unknown" : (told?.breaker ?? "unknown"),
+    reconnects: told?.reconnects === undefined ? "—" : String(told.reconnects),
+    frameAge: last_frame_age_ms === null ? "—" : milliseconds(last_frame_age_ms),
+    trouble: state !== "subscribed" || told?.breaker !== "closed",
+    reason: reason ?? "",
+  }));
+}
+
+/** "42 ms", "1.50 s", "3.2 min", "5.0 h". */
+export function milliseconds(value: number): string {
+  const size = Math.abs(value);
+  if (size < 10) return `${value.toFixed(1)} ms`;
+  if (size < 1_000) return `${value.toFixed(0)} ms`;
+  if (size < 60_000) return `${(value / 1_000).toFixed(2)} s`;
+  return size < 3_600_000 ? `${(value / 60_000).toFixed(1)} min` : `${(value / 3_600_000).toFixed(1)} h`;
+}
