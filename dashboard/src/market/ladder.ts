@@ -6,6 +6,8 @@ import type { Level, Levels } from "./levels";
 import type { LevelsSource } from "./source";
 
 const ROWS = 10;
+/** On low screens the others are left out. */
+const NEAR = 8;
 
 interface Row {
   row: HTMLTableRowElement;
@@ -60,12 +62,19 @@ export function eachFrame(source: LevelsSource, show: (levels: Levels | null) =>
 }
 
 function rowsOf(side: "bid" | "ask"): Row[] {
-  return Array.from({ length: ROWS }, () => {
+  return Array.from({ length: ROWS }, (_, at) => {
     const [size, total, count] = ["number size", "number", "number quiet"].map((name) =>
       element("td", { class: name }),
     );
     const price = element("th", { scope: "row", class: `number ${side}` });
-    const row = element("tr", { "data-side": side }, price, size!, total!, count!);
+    const row = element(
+      "tr",
+      { "data-side": side, class: at < NEAR ? "near" : "far" },
+      price,
+      size!,
+      total!,
+      count!,
+    );
     return { row, price, size: size!, total: total!, count: count! };
   });
 }
@@ -90,6 +99,7 @@ function sumOf(levels: readonly Level[]): number {
 
 function spreadText(levels: Levels | null, places: number): string {
   if (levels?.spread == null || levels.mid === null) return "one side is empty";
-  const crossed = levels.spread.startsWith("-") ? " · exchanges cross each other" : "";
-  return `${shown(levels.mid, places)} · spread ${shown(levels.spread)}${crossed}`;
+  const crossed = levels.spread.startsWith("-");
+  const spread = crossed ? `−${shown(levels.spread.slice(1))}, crossed` : shown(levels.spread);
+  return `${shown(levels.mid, places)} · spread ${spread}`;
 }

@@ -10,14 +10,14 @@ const trade = (exchange: string, id: string, second: number) => ({
   side: "buy",
 });
 
-test("a trade that comes by REST and by the socket is there once", () => {
+test("a trade that comes by REST and by the socket is there once; of one moment what came last is first", () => {
   const tape = new Tape(10);
   tape.add([trade("okx", "1", 1), trade("okx", "2", 2)]);
   tape.add([trade("okx", "2", 2), trade("kraken", "2", 2), trade("okx", "3", 3)]);
   expect(tape.newest().map((one) => `${one.exchange} ${one.trade_id}`)).toEqual([
     "okx 3",
-    "okx 2",
     "kraken 2",
+    "okx 2",
     "okx 1",
   ]);
 });
