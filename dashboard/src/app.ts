@@ -59,6 +59,8 @@ export interface Market {
   mode: Store<Mode>;
   feed: SwitchFeed;
   place: Store<Place | null>;
+  /** How much time the heatmap shows, milliseconds: what a link shows, too. */
+  seenMs: number;
   /** Milliseconds now: the server's clock when live, the replay's position in a replay; null: not known yet. */
   now(): number | null;
 }

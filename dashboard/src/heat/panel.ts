@@ -1,6 +1,6 @@
 /** The heatmap's panel: scene, supply and painting of one view, and what a person does with them. */
 
-import type { End, Market } from "../app";
+import type { End, Market, Mode } from "../app";
 import { element, put } from "../shell/dom";
 import { Controls } from "./controls";
 import type { Commands } from "./controls";
@@ -49,6 +49,8 @@ export class Panel {
   private slowAt = -Infinity;
   private heardAt = -Infinity;
   private shownView = "";
+  /** Which source it is that moves; "": the past stands still; null: not known yet. */
+  private moves: string | null = null;
 
   constructor(
     root: HTMLElement,
@@ -73,6 +75,7 @@ export class Panel {
         this.isDirty = true;
       }),
       market.view.watch(() => this.view()),
+      market.mode.watch((mode) => this.follow(mode)),
       listen(this.surface, {
         cross: (at) => this.cross(at),
         pan: (dx, dy) => this.pan(dx, dy),
@@ -247,6 +250,17 @@ export class Panel {
     this.isDirty = true;
   }
 
+  /** What begins to move, live or replayed, is followed. */
+  private follow(mode: Mode): void {
+    const moves = mode.name === "live" || mode.state === "running" ? `${mode.name}` : "";
+    if (moves && moves !== this.moves && this.moves !== null) {
+      this.scene.camera.home();
+      this.scene.isAllChanged();
+      this.isDirty = true;
+    }
+    this.moves = moves;
+  }
+
   private resize(): void {
     const { width, height } = this.surface.getBoundingClientRect();
     if (!width || !height) return;
@@ -265,6 +279,7 @@ export class Panel {
     const now = this.market.now();
     if (now === null) return this.tell();
     const { scene } = this;
+    this.market.seenMs = scene.camera.width * scene.camera.msPerPx;
     // With reduced motion the picture moves by whole columns.
     const { period } = scene.camera.zoom;
     const hasMoved = scene.tick(this.still.matches ? Math.floor(now / period) * period : now);

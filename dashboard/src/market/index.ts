@@ -91,6 +91,7 @@ function marketOf(app: App, symbols: SymbolRow[], exchanges: ExchangeRow[]): Mar
     mode,
     feed: new SwitchFeed(app.socket),
     place: new Store<Place | null>(null),
+    seenMs: 300_000,
     now: () => (mode.value.name === "live" ? app.clock.now() : mode.value.position),
   };
 }

@@ -70,7 +70,10 @@ export class Chart {
       legend: { show: false },
       cursor: { show: false },
       scales: { y: this.isLog ? { distr: 3 } : { range: (_, __, max) => [0, Math.max(1, max * 1.1)] } },
-      axes: [axis, { ...axis, size: 64, values }],
+      axes: [
+        { ...axis, values: clockTimes },
+        { ...axis, size: 64, values },
+      ],
       series: [
         {},
         ...names.map((label, at) => {
@@ -88,4 +91,9 @@ export class Chart {
       ],
     };
   }
+}
+
+/** "03:04:05": by the server's time, in UTC. */
+function clockTimes(_: uPlot, ticks: number[]): string[] {
+  return ticks.map((seconds) => new Date(seconds * 1_000).toISOString().slice(11, 19));
 }

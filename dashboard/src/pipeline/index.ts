@@ -43,7 +43,7 @@ export const pipelinePage: Page = {
 
 class PipelinePage {
   readonly root = element("div", { class: "pipeline" });
-  private readonly problem = element("div", { class: "page-state" });
+  private readonly problem = element("div");
   private readonly summary = element("p", { class: "quiet number" }, "asking …");
   private readonly frames = new History(MOMENTS);
   private readonly latencies = new History(MOMENTS);

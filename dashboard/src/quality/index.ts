@@ -52,7 +52,7 @@ class QualityPage {
     HOURS.map(([hours, label]) => [String(hours), label]),
   );
   private readonly summary = element("p", { class: "quiet number" }, "asking …");
-  private readonly problem = element("div", { class: "page-state" });
+  private readonly problem = element("div");
   private readonly strips = element("div", { class: "strips" });
   private readonly axis = element("div", { class: "strip-axis quiet number small" });
   private readonly table = new Table(

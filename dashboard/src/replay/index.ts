@@ -11,8 +11,6 @@ import "./replay.css";
 
 const SHOW_MS = 250;
 const MARKS_MS = 15_000;
-/** What a link shows, where nobody has said how much. */
-const LINK_MS = 300_000;
 /** Of a gap that one goes to, so much behind its end is seen. */
 const BEHIND_GAP_MS = 2_000;
 
@@ -31,6 +29,7 @@ class Replay {
   private marks: Mark[] = [];
   private marksOf = "";
   private said = "";
+  private endHome: End | null = null;
 
   constructor(private readonly market: Market) {
     const { app, view } = market;
@@ -52,7 +51,7 @@ class Replay {
       ...this.keys(),
     ];
     const { from, to } = view.value;
-    if (from !== null) void this.player.still(to ?? from + LINK_MS);
+    if (from !== null) void this.player.still(to ?? from + market.seenMs);
   }
 
   get root(): HTMLElement {
@@ -63,6 +62,7 @@ class Replay {
     this.abort.abort();
     this.ends.forEach((end) => end());
     this.player.close();
+    this.endHome?.();
     delete document.documentElement.dataset["mode"];
   }
 
@@ -80,7 +80,6 @@ class Replay {
       player.setSpeed(nextSpeed(player.state.value.speed, direction));
     return [
       on([" "], "pause, play", () => player.toggle()),
-      on(["Home"], "back to live", () => player.live()),
       on([","], "step back", () => void player.step(-1)),
       on(["."], "step forward", () => void player.step(1)),
       on(["["], "slower", () => faster(-1)),
@@ -95,17 +94,24 @@ class Replay {
   private changed(state: State): void {
     const { view, app } = this.market;
     document.documentElement.dataset["mode"] = state.name === "live" ? "live" : "replay";
+    this.bindHome(state.name !== "live");
     const { from, to } = view.value;
     if (state.name === "live" && from !== null) view.patch({ from: null, to: null });
     if (["still", "loading", "paused", "ended"].includes(state.name) && state.position !== null) {
-      const width = from !== null && to !== null ? to - from : LINK_MS;
-      const [first, last] = [Math.round(state.position - width), Math.round(state.position)];
-      if (last !== to) view.patch({ from: first, to: last });
+      const [first, last] = [state.position - this.market.seenMs, state.position].map(Math.round);
+      if (last !== to) view.patch({ from: first ?? null, to: last ?? null });
     }
     const now = word(state);
     if (now !== this.said && this.said !== "") app.say(now);
     this.said = now;
     this.show();
+  }
+
+  /** In a replay Home leads to live; else it is the heatmap's. */
+  private bindHome(isReplay: boolean): void {
+    if (!isReplay) this.endHome?.();
+    const home = { keys: ["Home"], group: "Replay", what: "back to live", run: () => this.player.live() };
+    this.endHome = isReplay ? (this.endHome ?? this.market.app.keys.on(home)) : null;
   }
 
   private get window(): Window | null {
@@ -152,7 +158,7 @@ class Replay {
     const { app, view } = this.market;
     if (this.player.state.value.name === "live") {
       const now = this.market.now();
-      if (now !== null) view.patch({ from: now - LINK_MS, to: now });
+      if (now !== null) view.patch({ from: now - this.market.seenMs, to: now });
     }
     const link = window.location.href;
     if (this.player.state.value.name === "live") view.patch({ from: null, to: null });
