@@ -15,6 +15,7 @@ import { mountLights } from "./lights";
 import { mountProfile } from "./profile";
 import { levelsOf } from "./source";
 import { mountTrades } from "./trades";
+import "./panels.css";
 import "./market.css";
 
 export const marketPage: Page = {

@@ -5,7 +5,7 @@ import type { TradeRecord } from "../data/types";
 import { element, put } from "../shell/dom";
 import { Tape, type Trade } from "./tape";
 
-const ROWS = 30;
+const ROWS = 60;
 const SHOWN_MS = 250;
 /** How far back the first ones are fetched. */
 const BACK_MS = 30_000;
