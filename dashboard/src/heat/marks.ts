@@ -49,7 +49,7 @@ export function words(reason: string): string {
   return Object.hasOwn(WORDS, reason) ? WORDS[reason]! : reason.replaceAll("_", " ");
 }
 
-/** `kraken: sequence gap`. */
+/** `name: sequence gap`. */
 export function title(span: Pick<Span, "exchange" | "reason">): string {
   return span.exchange === ALL ? words(span.reason) : `${span.exchange}: ${words(span.reason)}`;
 }

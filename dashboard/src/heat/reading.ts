@@ -28,7 +28,7 @@ export interface Reading {
   readonly ask: Volume | null;
   /** Best prices at that time, as text. */
   readonly best: string;
-  /** Who is not in the sum: `kraken: stale`. */
+  /** Who is not in the sum: `name: stale`. */
   readonly missing: readonly string[];
   readonly exchanges: number;
 }
