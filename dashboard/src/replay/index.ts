@@ -33,6 +33,8 @@ class Replay {
 
   constructor(private readonly market: Market) {
     const { app, view } = market;
+    // Before anything is shown: what is live has no range.
+    const { from, to } = view.value;
     this.player = new Player(market, new Sessions(app.rest, app.key));
     this.slider = new Slider((time) => (time === null ? this.player.live() : this.player.go(time)));
     this.bar = new Bar(this.player, this.slider.root, {
@@ -50,7 +52,6 @@ class Replay {
       this.player.state.watch((state) => this.changed(state)),
       ...this.keys(),
     ];
-    const { from, to } = view.value;
     if (from !== null) void this.player.still(to ?? from + market.seenMs);
   }
 

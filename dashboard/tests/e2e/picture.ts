@@ -1,0 +1,75 @@
+/** What the heatmap shows, read from outside: its pixels, and what its crosshair says of them. */
+import type { Page } from "playwright-core";
+
+export type Pixel = [number, number, number];
+
+export interface Place {
+  /** Of the cells' canvas, device pixels. */
+  x: number;
+  y: number;
+  /** Milliseconds of the tick, lower edge of the price. */
+  time: number;
+  price: number;
+  words: string;
+  pixel: Pixel;
+}
+
+/** All pixels as one text, to be compared. */
+export function pixels(page: Page): Promise<string> {
+  return page.evaluate(() => {
+    const canvas = document.querySelector<HTMLCanvasElement>(".heat-cells");
+    return canvas === null ? "" : canvas.toDataURL();
+  });
+}
+
+/** Share of the cells' pixels that have one of these colours, within a tolerance. */
+export function shareOf(page: Page, colours: readonly Pixel[]): Promise<number> {
+  return page.evaluate((wanted) => {
+    const canvas = document.querySelector<HTMLCanvasElement>(".heat-cells")!;
+    const { data } = canvas.getContext("2d")!.getImageData(0, 0, canvas.width, canvas.height);
+    let found = 0;
+    for (let at = 0; at < data.length; at += 4)
+      if (wanted.some((one) => one.every((value, channel) => Math.abs(value - data[at + channel]!) < 3)))
+        found += 1;
+    return found / (data.length / 4);
+  }, colours);
+}
+
+/** What the crosshair says at a place of the canvas (shares of its width and height), and the pixel there. */
+export async function placeAt(page: Page, across: number, down: number): Promise<Place | null> {
+  const canvas = page.locator(".heat-cells");
+  const box = (await canvas.boundingBox())!;
+  const [x, y] = [Math.round(box.width * across), Math.round(box.height * down)];
+  await page.mouse.move(box.x + x, box.y + y);
+  const tip = page.locator(".heat-tip");
+  await page.waitForTimeout(120);
+  if (!(await tip.isVisible())) return null;
+  const words = await tip.innerText();
+  const pixel = await page.evaluate(
+    ([x, y]) => {
+      const canvas = document.querySelector<HTMLCanvasElement>(".heat-cells")!;
+      const ratio = canvas.width / canvas.clientWidth;
+      const { data } = canvas.getContext("2d")!.getImageData(x! * ratio, y! * ratio, 1, 1);
+      return [data[0]!, data[1]!, data[2]!] as [number, number, number];
+    },
+    [x, y],
+  );
+  const moment = /(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?)/.exec(words);
+  const price = /Price\s+([\d,.]+)/.exec(words);
+  if (!moment || !price) return null;
+  return {
+    x,
+    y,
+    time: Date.parse(`${moment[1]}T${moment[2]}Z`),
+    price: Number(price[1]!.replaceAll(",", "")),
+    words,
+    pixel,
+  };
+}
+
+/** The legend's cut-offs. */
+export async function cuts(page: Page): Promise<{ low: number; high: number }> {
+  const of = async (name: string): Promise<number> =>
+    Number(await page.getByRole("slider", { name }).getAttribute("aria-valuenow"));
+  return { low: await of("Lower cut-off of the colours"), high: await of("Upper cut-off of the colours") };
+}
