@@ -1,7 +1,7 @@
 /** The server's time. The browser's own clock may be an hour off and is never asked what time it is. */
 
-/** How far an estimate may be from a new sample before it is given up (a sleep stops some browsers' monotonic clock). */
-const JUMP_MS = 2_000;
+/** A connection's first message is on its way for no longer: an estimate that is further ahead is given up. */
+const JUMP_MS = 5_000;
 /** How fast an estimate that was the best gives way to worse ones: quartz drifts by less than this. */
 const DRIFT = 0.0002;
 
@@ -12,12 +12,15 @@ export class Clock {
 
   constructor(private readonly monotonic: () => number = () => performance.now()) {}
 
-  /** A message of the server that was written at `serverMs` has just come. */
-  sample(serverMs: number): void {
+  /**
+   * A message of the server that was written at `serverMs` has just come. ``isFirst`` of its connection: it waited behind
+   * no others, as later ones do on a slow network.
+   */
+  sample(serverMs: number, isFirst = false): void {
     const now = this.monotonic();
     const offset = serverMs - now;
-    const before = this.offset === null ? null : this.offset - (now - this.at) * DRIFT;
-    this.offset = before === null || Math.abs(offset - before) > JUMP_MS ? offset : Math.max(offset, before);
+    const before = this.offset === null ? offset : this.offset - (now - this.at) * DRIFT;
+    this.offset = isFirst && before - offset > JUMP_MS ? offset : Math.max(offset, before);
     this.at = now;
   }
 

@@ -159,7 +159,7 @@ export class Socket implements Feed {
 
   private welcome(time: string, mustAuthenticate: boolean): void {
     const now = millis(time);
-    this.options.clock.sample(now);
+    this.options.clock.sample(now, true);
     const { heardAt } = this.link.value;
     if (heardAt !== null && now - heardAt > RESUME_MS && !this.options.session)
       this.link.patch({ heardAt: null });

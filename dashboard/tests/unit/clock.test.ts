@@ -26,6 +26,23 @@ test("after a sleep in which the monotonic clock stood, the next message sets it
   expect(clock.now()).toBe(4_600_000);
 });
 
+test("heartbeats that wait behind others on a slow network do not make old data look new", () => {
+  let at = 0;
+  const clock = new Clock(() => at);
+  clock.sample(1_000_000, true);
+  for (at = 30_000; at < 60_000; at += 1_000) clock.sample(1_000_000 + at - 20_000);
+  expect(Math.abs(clock.now()! - 1_060_000)).toBeLessThan(50);
+});
+
+test("a server whose clock was set back is believed at the next connection", () => {
+  let at = 0;
+  const clock = new Clock(() => at);
+  clock.sample(9_000_000, true);
+  at = 1_000;
+  clock.sample(5_000_000, true);
+  expect(clock.now()).toBe(5_000_000);
+});
+
 test("microseconds of a time are kept", () => {
   expect(millis("2026-01-02T03:04:05.500250Z")).toBe(Date.UTC(2026, 0, 2, 3, 4, 5) + 500.25);
 });
