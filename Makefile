@@ -27,7 +27,7 @@ SOAK ?=
 TESTS ?=
 ARGS ?=
 
-.PHONY: help setup servers dashboard dashboard-check demo live test test-long check fmt lint types imports docs-test bench faults load replay-load sim-test frames up down proto lock clean
+.PHONY: help setup servers dashboard dashboard-check dashboard-test screenshots demo live test test-long check fmt lint types imports docs-test bench faults load replay-load sim-test frames up down proto lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -69,6 +69,13 @@ dashboard-check: dashboard/node_modules/.package-lock.json ## its format, types 
 	$(NODE) npm run --silent format-check && npm run --silent types && npm test --silent
 
 # Without Node.js and without a registry all the rest is there: the API says at / what is missing.
+dashboard-test: setup dashboard ## the dashboard in a real Chromium on a running COBY; ARGS="tests/e2e/live.test.ts -t gap" selects
+	@$(NODE) npm run --silent e2e -- $(ARGS)
+
+screenshots: setup dashboard ## the pictures of the documents, made anew
+	@mkdir -p docs/pictures
+	@$(NODE) COBY_SCREENSHOTS=../docs/pictures npm run --silent e2e -- tests/e2e/screenshots.test.ts
+
 demo: setup ## the whole pipeline on simulated exchanges, with the dashboard; FOR=60 ends after 60 s with a verdict
 	@$(MAKE) --no-print-directory dashboard || echo "the dashboard could not be built: the demo goes on without it" >&2
 	$(PY) -m deploy.local.demo $(if $(FOR),--for $(FOR)) $(ARGS)

@@ -8,7 +8,5 @@ export default defineConfig({
     fileParallelism: false,
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    // The long ones by COBY_LONG=1.
-    env: {},
   },
 });
