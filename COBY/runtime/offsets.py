@@ -21,6 +21,20 @@ MOVING = (
 """A partition's leader is just changing, or a broker that was too busy for a moment leads anew: asked again."""
 
 
+def offsets_at(
+    client: AdminClient, partitions: Iterable[Partition], spec: OffsetSpec
+) -> dict[Partition, int]:
+    """The offset of each partition that ``spec`` means; -1: there is none. KafkaException, TimeoutError."""
+    asked = {TopicPartition(*partition): spec for partition in partitions}
+    if not asked:
+        return {}
+    answers = client.list_offsets(asked, request_timeout=ANSWER_SECONDS)
+    return {
+        (item.topic, item.partition): int(answer.result(2 * ANSWER_SECONDS).offset)
+        for item, answer in answers.items()
+    }
+
+
 class Offsets:
     """Asks on a connection of its own: on a consumer's each question waits behind a long fetch. One thread uses it.
 
@@ -43,22 +57,18 @@ class Offsets:
         return self._ask(partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
 
     def _ask(self, partitions: Iterable[Partition], spec: OffsetSpec) -> dict[Partition, int]:
-        asked = {TopicPartition(topic, number): spec for topic, number in partitions}
+        asked = list(partitions)
         if not asked:
             return {}
         kept = self._client
         try:
-            return self._answers(asked)
+            return self._answers(asked, spec)
         except (KafkaException, TimeoutError):
             self._client = None
             if kept is None:
                 raise
-            return self._answers(asked)
+            return self._answers(asked, spec)
 
-    def _answers(self, asked: dict[TopicPartition, OffsetSpec]) -> dict[Partition, int]:
+    def _answers(self, partitions: Iterable[Partition], spec: OffsetSpec) -> dict[Partition, int]:
         self._client = self._client or admin(self._cfg)
-        answers = self._client.list_offsets(asked, request_timeout=ANSWER_SECONDS)
-        return {
-            (item.topic, item.partition): answer.result(2 * ANSWER_SECONDS).offset
-            for item, answer in answers.items()
-        }
+        return offsets_at(self._client, partitions, spec)
