@@ -8,7 +8,7 @@ import pytest
 
 from api.heads import HEAD_SECONDS
 from api.limits import BODY_SECONDS
-from tests.api_server import alone
+from tests.api_keys import alone
 
 NO_SERVERS = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "REDIS_PORT": "1"}
 SLACK_SECONDS = 10
