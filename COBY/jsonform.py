@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import operator
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -65,7 +66,7 @@ def _compile(
     if schema["type"] == "record":
         return _record(schema, named, get, forms)
     if schema["type"] == "array":
-        return _array(_compile(schema["items"], named, get, forms))
+        return _array(_compile(schema["items"], named, get, forms), forms.get("array", iter))
     return forms.get(schema.get("logicalType"), _same)
 
 
@@ -79,8 +80,8 @@ def _record(schema: Any, named: dict[str, Form], get: Get, forms: Mapping[str, F
     return form
 
 
-def _array(item: Form) -> Form:
-    return lambda values: [item(value) for value in values]
+def _array(item: Form, values_of: Form) -> Form:
+    return lambda values: [item(value) for value in values_of(values)]
 
 
 def _optional(item: Form) -> Form:
@@ -108,12 +109,26 @@ def _exact_of(name: str) -> Form:
 
 
 def _units(text: str) -> int:
-    """All of its digits: `plain` writes 8 decimals, no other text has as many."""
-    whole, _, part = text.partition(".")
-    if len(part) != PLACES:
-        raise ValueError(f"{text[:40]!r} has not {PLACES} decimals")
-    return int(whole + part)
+    """All of its digits: `plain` writes 8 decimals, and no other text counts."""
+    if _DECIMAL.fullmatch(text) is None:
+        raise ValueError(f"{text[:40]!r} is no decimal with {PLACES} places")
+    return int(text.replace(".", ""))
 
 
+def _time(text: str) -> int:
+    """Only as `plain` writes it: a date alone, or milliseconds, would be a time, too."""
+    if not isinstance(text, str) or format_us(time_us := parse_time(text)) != text:
+        raise ValueError(f"{str(text)[:40]!r} is no time as we write it")
+    return time_us
+
+
+def _list(values: Any) -> list[Any]:
+    """Not what else can be gone through: an empty object would be an empty list."""
+    if not isinstance(values, list):
+        raise TypeError("no array")
+    return values
+
+
+_DECIMAL = re.compile(rf"-?\d{{1,30}}\.\d{{{PLACES}}}", re.ASCII)
 _STRUCTS = {name: struct for struct, name in NAMES.items()}
-_EXACT: dict[str, Form] = {"decimal": _units, "timestamp-micros": parse_time}
+_EXACT: dict[str, Form] = {"decimal": _units, "timestamp-micros": _time, "array": _list}

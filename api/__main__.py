@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import make_app, make_ws_app
+from api.heads import Http
 from api.services import ON_LOOPBACK, open_services
 from api.ws.serving import OPTIONS, Protocol
 from api.ws.sockets import open_sockets
@@ -50,7 +51,7 @@ async def serve(cfg: Config, stop: asyncio.Event) -> None:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "blocking"))
     async with open_services(cfg, metrics(), stop) as services, open_sockets(services) as sockets:
         host = cfg.api_host
-        if services.open_to == ON_LOOPBACK and not cfg.api_open:
+        if services.open_to == ON_LOOPBACK:
             host = LOOPBACK
             log.warning("loopback_only", reason="no API key, and API_OPEN is false", do="coby keys create")
         rest, ws = listen(host, cfg.api_port, "API_PORT"), listen(host, cfg.websocket_port, "WS_PORT")
@@ -98,6 +99,7 @@ def _server(app: FastAPI) -> _Server:
         server_header=False,
         proxy_headers=False,  # X-Forwarded-For is whatever the client says
         lifespan="off",
+        http=Http,
         timeout_graceful_shutdown=DRAIN_SECONDS,
         ws=Protocol,
         **OPTIONS,

@@ -16,6 +16,7 @@ from starlette.requests import HTTPConnection
 from COBY.utils.exceptions import ServiceError
 
 ANYONE = "anyone"
+_HEADERS = (b"authorization", b"x-api-key")
 _bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="A key of `coby keys create`.")
 _header = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="key", description="The same.")
 
@@ -34,15 +35,19 @@ def key_sent(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     """The key in the headers of a request: `Authorization: Bearer <key>`, or `X-API-Key: <key>`.
 
     Also as the password of `Authorization: Basic`, which is all that clients of a schema registry can send.
+    ServiceError `api.two_keys` where there are several, even if they are equal (RFC 6750, 2): which one counts would
+    be a guess, and another program on the way may guess otherwise.
     """
-    for name, value in headers:
-        if name == b"authorization":
-            kind, _, key = value.decode("latin-1").partition(" ")
-            if kind.lower() == "basic":
-                return _password(key.strip())
-            return key.strip() if kind.lower() == "bearer" else value.decode("latin-1")
+    sent = [(name, value.decode("latin-1")) for name, value in headers if name in _HEADERS]
+    if len(sent) > 1:
+        raise ServiceError("api.two_keys", "more than one key was sent", allowed="one key, in one header")
+    for name, value in sent:
         if name == b"x-api-key":
-            return value.decode("latin-1").strip()
+            return value.strip()
+        kind, _, key = value.partition(" ")
+        if kind.lower() == "basic":
+            return _password(key.strip())
+        return key.strip() if kind.lower() == "bearer" else value
     return None
 
 
@@ -60,7 +65,7 @@ def caller_of(connection: HTTPConnection) -> Caller:
 
 
 def check_scope(caller: Caller, scope: str) -> None:
-    """ServiceError api.key_missing, api.key_wrong, api.keys_unknown, api.scope unless the caller may."""
+    """ServiceError api.key_missing, .key_wrong, .keys_unknown, .two_keys, .scope unless the caller may."""
     if caller.error is not None:
         raise caller.error
     if scope in caller.scopes or "admin" in caller.scopes:

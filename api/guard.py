@@ -32,6 +32,8 @@ HEALTH = ("/health/live", "/health/ready")
 ID_HEADER = "X-Correlation-Id"
 EXPOSED = (ID_HEADER, "Retry-After", CURSOR_HEADER, COMPLETE_HEADER)
 """Headers of ours that a web page may read."""
+UNREAD = ("api.body_late", "api.body_too_large")
+"""Errors after which the rest of a body may still come, or never: the connection is of no use to a further request."""
 METHODS = "GET, POST, PATCH, DELETE"
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 
@@ -93,10 +95,12 @@ class Guard:
     async def _caller(self, scope: Scope) -> Caller:
         """Whose key it is; a wrong one counts as none, and is told by the route that wants a scope."""
         anyone = Caller(ANYONE, self._services.open_to, _address(scope))
-        sent = key_sent(scope["headers"])
-        if sent is None or scope["path"] in HEALTH:
+        if scope["path"] in HEALTH:
             return anyone
         try:
+            sent = key_sent(scope["headers"])
+            if sent is None:
+                return anyone
             key = await self._services.keys.verify(sent)
         except ServiceError as error:
             return anyone._replace(error=error)
@@ -161,7 +165,9 @@ class _Answer:
         """The problem, if nothing of another answer has gone yet."""
         if self.status:
             return
-        more = {"Retry-After": str(error.wait_seconds)} if isinstance(error, _TooManyError) else None
+        more = {"Retry-After": str(error.wait_seconds)} if isinstance(error, _TooManyError) else {}
+        if error.code in UNREAD:
+            more["Connection"] = "close"
         status = 500 if error.code == "api.bug" else None
         await problem(error, status, more)(scope, receive, self.send)
 

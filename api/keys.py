@@ -2,8 +2,9 @@
 
 A key is 256 random bits. Stored is its SHA-256 alone: a slow hash is for what people choose themselves, and nobody
 guesses one of 2^256; a quick one costs a request nothing. All keys are held in memory and read anew every
-REFRESH_SECONDS, so that no request waits for the database, a wrong key costs no query, and a revoked one is refused
-that soon. While the database is away the keys known last go on for KNOWN_SECONDS: nobody could revoke one meanwhile.
+REFRESH_SECONDS, so that no request waits for the database, a wrong key costs no query, a revoked one is refused that
+soon, and the first one of all closes that soon what was open without any. While the database is away the keys known
+last go on for KNOWN_SECONDS: nobody could revoke one meanwhile.
 """
 
 from __future__ import annotations
@@ -32,7 +33,13 @@ REFRESH_SECONDS = 5.0
 LOOK_SECONDS = 0.1
 """An unknown key may have just been made: who sends one waits for the next look, and looks are so far apart."""
 KNOWN_SECONDS = 3600.0
-USED_SECONDS = 60.0
+
+_READ = "SELECT hash, id, name, scopes, expires_at, revoked_at IS NULL FROM api_keys"
+# Once a minute is enough to know, whatever the number of requests and processes.
+_USED = (
+    "UPDATE api_keys SET last_used_at = now()"
+    " WHERE id = ANY(%s) AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')"
+)
 
 log = get_logger(__name__)
 
@@ -63,16 +70,16 @@ class Keys:
         """Knows none before the first `refresh`."""
         self._pool = pool
         self._keys: Mapping[str, Key] = {}
+        self._none = False
         self._read: float | None = None
         self._tried = -LOOK_SECONDS
         self._reading = asyncio.Lock()
         self._used: set[str] = set()
 
-    async def any(self) -> bool:
-        """Whether there is any key, also one that was revoked. psycopg.Error, PoolTimeout."""
-        async with self._pool.connection() as connection:
-            row = await (await connection.execute("SELECT EXISTS (SELECT FROM api_keys)")).fetchone()
-        return row is not None and bool(row[0])
+    @property
+    def none(self) -> bool:
+        """Whether it is known that there is no key, also none that was revoked. What has once been false stays so."""
+        return self._none
 
     async def verify(self, text: str) -> Key | None:
         """The key of that text, None if there is none in force. ServiceError `api.keys_unknown`.
@@ -97,20 +104,19 @@ class Keys:
 
     async def run(self) -> None:
         """Keep them fresh, and write down which were used, until cancelled."""
-        noted = monotonic()
         while True:
             await self._try_refresh()
-            if monotonic() >= noted + USED_SECONDS:
-                noted = monotonic()
-                await self._note_used()
+            await self._note_used()
             await asyncio.sleep(REFRESH_SECONDS)
 
     async def refresh(self) -> None:
         """Read all keys anew. psycopg.Error, PoolTimeout."""
-        query = "SELECT hash, id, name, scopes, expires_at FROM api_keys WHERE revoked_at IS NULL"
         async with self._pool.connection() as connection:
-            rows = await (await connection.execute(query)).fetchall()
-        self._keys = {str(row[0]): _key(row) for row in rows}
+            rows = await (await connection.execute(_READ)).fetchall()
+        self._keys = {str(row[0]): _key(row) for row in rows if row[5]}
+        if self._none and rows:
+            log.warning("closed", reason="there is a key now: nothing is open without one any more")
+        self._none = not rows and (self._none or self._read is None)
         self._read = monotonic()
 
     async def _look(self) -> None:
@@ -134,20 +140,19 @@ class Keys:
             raise ServiceError("api.keys_unknown", message)
 
     async def _note_used(self) -> None:
-        used, self._used = sorted(self._used), set()
+        used, self._used = self._used, set()
         if not used:
             return
         try:
             async with self._pool.connection() as connection:
-                await connection.execute(
-                    "UPDATE api_keys SET last_used_at = now() WHERE id = ANY(%s)", [used]
-                )
+                await connection.execute(_USED, [sorted(used)])
         except (psycopg.Error, PoolTimeout) as error:
+            self._used |= used
             log.warning("use_of_keys_not_noted", error=str(error).strip())
 
 
 def _key(row: tuple[object, ...]) -> Key:
-    _, name_id, name, scopes, expires_at = row
+    _, name_id, name, scopes, expires_at, _ = row
     assert isinstance(scopes, list)
     assert expires_at is None or isinstance(expires_at, datetime)
     return Key(str(name_id), str(name), frozenset(scopes), expires_at and expires_at.astimezone(UTC))

@@ -30,6 +30,7 @@ RETRY_SECONDS = 5
 TIMED_OUT = "57014"  # PostgreSQL's query_canceled: statement_timeout
 NOT_THERE = ("42P01", "42703")  # undefined_table, undefined_column: the schema is older than this code
 STATUS_OF_CODE = {
+    "api.two_keys": 400,
     "api.key_missing": 401,
     "api.key_wrong": 401,
     "api.scope": 403,

@@ -20,6 +20,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from COBY.config import Config
+from COBY.jsonform import with_floats
+from COBY.records import NAMES
 from COBY.replays.asked import Asked
 from COBY.replays.manager import KafkaReplayManager
 from COBY.replays.sessions import ENDED
@@ -86,13 +88,18 @@ class _GoneError(Exception):
 class Replayed(Response):
     """The answer. The session runs already."""
 
-    def __init__(self, cfg: Config, manager: KafkaReplayManager, ranges: Ranges, session: str) -> None:
+    def __init__(
+        self, cfg: Config, manager: KafkaReplayManager, ranges: Ranges, session: str, floats: bool
+    ) -> None:
         super().__init__(media_type=NDJSON)
         del self.headers["content-length"]  # nobody knows it yet
         self._cfg, self._manager, self._ranges, self._session = cfg, manager, ranges, session
+        self._floats = floats
 
     @classmethod
-    async def of(cls, cfg: Config, manager: KafkaReplayManager, ranges: Ranges, asked: Asked) -> Replayed:
+    async def of(
+        cls, cfg: Config, manager: KafkaReplayManager, ranges: Ranges, asked: Asked, *, floats: bool
+    ) -> Replayed:
         """The answer to what was asked, begun. ServiceError `api.busy`; what the manager raises."""
         ranges.begin()
         session = None
@@ -102,7 +109,7 @@ class Replayed(Response):
         except BaseException:
             ranges.end(session)
             raise
-        return cls(cfg, manager, ranges, session)
+        return cls(cfg, manager, ranges, session, floats)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -139,7 +146,7 @@ class Replayed(Response):
         try:
             topic = self._manager.topic(self._session)
             for one in records(self._cfg, topic, stopped=is_over, fetched_kib=FETCHED_KIB):
-                feed.add(_line(one))
+                feed.add(_line(one, self._floats))
                 last = one.n or 0
                 end["records"] += 1
         except CobyError as error:
@@ -193,13 +200,14 @@ class _Feed:
         raise _GoneError
 
 
-def _line(one: Consumed) -> dict[str, Any]:
+def _line(one: Consumed, floats: bool) -> dict[str, Any]:
+    data = value_of(one.record, one.source, one.position, one.topic, None, None)
     return {
         "type": "record",
         "channel": one.topic.split(".")[-2],  # <prefix>.<channel>.v1
         "prelude": one.prelude,
         "n": one.n,
-        "data": value_of(one.record, one.source, one.position, one.topic, None, None),
+        "data": with_floats(NAMES[type(one.record)], data) if floats else data,
     }
 
 

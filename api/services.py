@@ -50,16 +50,23 @@ class Services:
     lags: Lags
     onlooker: Onlooker
     keys: Keys
-    open_to: frozenset[str]
-    """The scopes that everyone has, without a key."""
+
+    @property
+    def open_to(self) -> frozenset[str]:
+        """The scopes that everyone has, without a key: by API_OPEN they may read.
+
+        Without it, as long as there is no key at all, whoever is on this machine may read and replay.
+        """
+        if self.cfg.api_open:
+            return OPEN
+        return ON_LOOPBACK if self.keys.none else NOBODY
 
 
 @asynccontextmanager
 async def open_services(cfg: Config, metrics: Metrics, stop: asyncio.Event) -> AsyncIterator[Services]:
     """The services, closed at the end; connections are made when first needed.
 
-    Who may come without a key: with API_OPEN everyone may read. Without it, while there is no key at all, whoever is
-    on this machine may read and replay; that is known once the database has answered. ``stop`` ends that wait.
+    Without API_OPEN the database is waited for, which knows whether there are keys; ``stop`` ends that wait.
     """
     pool = make_async_pool(cfg, max_size=POOL_CONNECTIONS, statement_seconds=STATEMENT_SECONDS)
     redis = make_async_client(cfg, REDIS_CONNECTIONS)
@@ -68,9 +75,9 @@ async def open_services(cfg: Config, metrics: Metrics, stop: asyncio.Event) -> A
     try:
         await pool.open()
         keys = Keys(pool)
-        open_to = await _open_to(cfg, keys, stop)
-        kafka = admin(cfg)
-        yield Services(cfg, metrics, pool, redis, replays, ranges, kafka, lags, onlooker, keys, open_to)
+        if not cfg.api_open:
+            await _read_keys(keys, stop)
+        yield Services(cfg, metrics, pool, redis, replays, ranges, admin(cfg), lags, onlooker, keys)
     finally:
         await closed(
             database=pool.close(),
@@ -88,18 +95,16 @@ async def _close_replays(ranges: Ranges, replays: KafkaReplayManager) -> None:
         await asyncio.to_thread(replays.close)  # whoever waits for a worker does no longer
 
 
-async def _open_to(cfg: Config, keys: Keys, stop: asyncio.Event) -> frozenset[str]:
-    if cfg.api_open:
-        return OPEN
+async def _read_keys(keys: Keys, stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
-            return NOBODY if await keys.any() else ON_LOOPBACK
+            await keys.refresh()
+            return
         except (psycopg.Error, PoolTimeout) as error:
             # Nothing is served while nobody can be told from anybody.
             log.warning("waiting_for_keys", error=str(error).strip())
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), RETRY_SECONDS)
-    return NOBODY
 
 
 def services(connection: HTTPConnection) -> Services:

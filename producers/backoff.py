@@ -90,8 +90,10 @@ class Limiter:
         self._tolerance = (burst - 1) * seconds
         self._due: dict[object, float] = {}
 
-    def reserve(self, key: object, now: float) -> float:
-        """Take a place for ``key``; seconds until it may be used, 0.0 for now."""
-        due = max(self._due.get(key, now), now)
-        self._due[key] = due + self._seconds
-        return max(0.0, due - self._tolerance - now)
+    def wait(self, key: object, now: float) -> float:
+        """Seconds until a place of ``key`` is free, 0.0 for now."""
+        return max(0.0, self._due.get(key, now) - self._tolerance - now)
+
+    def take(self, key: object, now: float) -> None:
+        """Take a place that is free."""
+        self._due[key] = max(self._due.get(key, now), now) + self._seconds

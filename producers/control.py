@@ -22,8 +22,9 @@ from producers.offsets import bounds
 
 POLL_SECONDS = 0.1
 BATCH_RECORDS = 100
-BURST, EACH_SECONDS = 4, 5.0
-"""Per symbol: four requests at once (a snapshot may be too old a few times), then one each five seconds."""
+BURST, EACH_SECONDS = 4, 4.0
+"""Per symbol: four requests at once (a snapshot may be too old a few times), then one each four seconds: a
+book that is asked for again is live within five."""
 
 log = get_logger(__name__)
 
@@ -86,14 +87,18 @@ class Control:
         if connector is None or key in self._waiting or not connector.has(request.conn):
             return  # what another collector is asked for takes nothing of our own limit
         self._waiting.add(key)
-        wait_seconds = self._limiter.reserve((request.slot, request.symbol), self._monotonic())
-        task = group.create_task(self._serve(connector, request, wait_seconds))
+        task = group.create_task(self._serve(connector, request))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, connector: SlotConnector, request: Resync, wait_seconds: float) -> None:
-        await asyncio.sleep(wait_seconds)
+    async def _serve(self, connector: SlotConnector, request: Resync) -> None:
+        book = (request.slot, request.symbol)
+        while (wait_seconds := self._limiter.wait(book, self._monotonic())) > 0:
+            await asyncio.sleep(wait_seconds)
         self._waiting.discard((request.conn, request.symbol))
+        if not connector.has(request.conn):
+            return  # it has gone while it waited: the place is for another
+        self._limiter.take(book, self._monotonic())
         if await connector.resync(request.conn, request.symbol, request.reason, request.timestamp):
             self._resyncs.inc()
             log.info("resync", slot=request.slot, symbol=request.symbol, reason=request.reason)

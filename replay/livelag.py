@@ -5,11 +5,10 @@ from __future__ import annotations
 import threading
 from time import monotonic
 
-from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # re-exported without __all__
+from confluent_kafka import KafkaException
 
 from COBY.config import Config
-from COBY.runtime.kafka import ANSWER_SECONDS, admin
+from COBY.runtime.offsets import Offsets
 from COBY.topics import PARTITIONS, RAW_PARTITIONS, partition_of, topic_name
 from COBY.utils.logging import get_logger
 
@@ -33,12 +32,12 @@ class LiveLag(threading.Thread):
         super().__init__(name="live-lag", daemon=True)
         self.lag_ms = 0
         self._asked_at = 0.0
-        self._client = admin(cfg)
+        self._offsets = Offsets(cfg)
         raw = [topic_name(cfg.topic_prefix, "raw", exchange) for exchange in cfg.exchanges]
-        self._raw = [TopicPartition(topic, number) for topic in raw for number in range(RAW_PARTITIONS)]
+        self._raw = [(topic, number) for topic in raw for number in range(RAW_PARTITIONS)]
         book = topic_name(cfg.topic_prefix, "book")
         numbers = {partition_of(symbol.encode(), PARTITIONS) for symbol in cfg.symbols}
-        self._books = [TopicPartition(book, number) for number in sorted(numbers)]
+        self._books = [(book, number) for number in sorted(numbers)]
         self._stop_asked = threading.Event()
 
     def is_late(self) -> bool:
@@ -68,9 +67,6 @@ class LiveLag(threading.Thread):
 
     def _look(self) -> int:
         """The newest mark over all raw partitions less the oldest of the newest ticks, in milliseconds; at least 0."""
-        spec = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
-        asked = dict.fromkeys([*self._raw, *self._books], spec)
-        answers = self._client.list_offsets(asked, request_timeout=ANSWER_SECONDS)
-        times = {place: answer.result(2 * ANSWER_SECONDS).timestamp for place, answer in answers.items()}
+        times = self._offsets.newest_ms([*self._raw, *self._books])
         ticks = [times[place] for place in self._books if times[place] >= 0]
         return max(0, max(times[place] for place in self._raw) - min(ticks)) if ticks else 0

@@ -7,12 +7,12 @@ from itertools import islice
 from time import monotonic, sleep
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaException, Message
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # re-exported without __all__
 
 from COBY.config import Config
 from COBY.runtime.kafka import ANSWER_SECONDS, admin, broker_error, require_broker
-from COBY.runtime.offsets import MOVING
+from COBY.runtime.offsets import MOVING, offsets_at
 from COBY.runtime.ranges import range_consumer, read_range
 from COBY.stage import StoredRecord
 
@@ -88,7 +88,7 @@ class Log:
         until = monotonic() + ANSWER_SECONDS
         while places:
             try:
-                return self._asked(places, spec)
+                return offsets_at(self._admin, places, spec)
             except KafkaException as error:
                 if error.args[0].code() not in MOVING or monotonic() > until:
                     where = ", ".join(f"{topic}/{number}" for topic, number in places[:3])
@@ -97,14 +97,6 @@ class Log:
                 self._admin.list_topics(timeout=ANSWER_SECONDS)
                 sleep(PAUSE_SECONDS)
         return {}
-
-    def _asked(self, places: Sequence[Place], spec: OffsetSpec) -> dict[Place, int]:
-        asked = {TopicPartition(*place): spec for place in places}
-        answers = self._admin.list_offsets(asked, request_timeout=ANSWER_SECONDS)
-        return {
-            (item.topic, item.partition): int(answer.result(2 * ANSWER_SECONDS).offset)
-            for item, answer in answers.items()
-        }
 
     def batches(self, topic: str, number: int, start: int, end: int) -> Iterator[list[Message]]:
         """The records from offset ``start`` up to, without, ``end``, in pieces, where they still exist."""

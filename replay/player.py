@@ -165,7 +165,7 @@ class Player(threading.Thread):
         for name, cursor, item in items:
             is_scene = name == SCENE
             if pace.speed_milli != FULL and not is_scene:
-                if not self._await(item.time_ms):
+                if not self._await(cursor.reached_ms):
                     return False
             elif attention.is_set() and not self._goes_on():
                 return False
@@ -177,11 +177,14 @@ class Player(threading.Thread):
                 self._look(now)
         return not self._given_up
 
-    def _await(self, time_ms: int) -> bool:
-        """Wait until a record of that time is due; False if something else is to be done first."""
+    def _await(self, reached_ms: int) -> bool:
+        """Wait until that time is due; False if something else is to be done first.
+
+        A record that comes after later ones of its stream is due with these: the order stays as it was.
+        """
         while True:
             now = monotonic()
-            wait = self._pace.due(time_ms, now) - now
+            wait = self._pace.due(reached_ms, now) - now
             if self._attention.is_set():
                 if not self._goes_on():
                     return False

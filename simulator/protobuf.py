@@ -7,10 +7,13 @@ varint, 2 a length and that many bytes, 1 and 5 are eight and four bytes.
 from collections.abc import Iterator
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+_SHORT = [bytes([value]) for value in range(0x80)]
 
 
 def varint(value: int) -> bytes:
     """A number from 0 on, seven bits a byte, the lowest first."""
+    if value <= 0x7F:  # nearly all are
+        return _SHORT[value]
     parts = bytearray()
     while value > 0x7F:
         parts.append(value & 0x7F | 0x80)

@@ -4,6 +4,7 @@ Pure: no I/O, no clock. Prices and sizes are the text that is sent.
 """
 
 from abc import ABC, abstractmethod
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import msgspec
@@ -13,6 +14,8 @@ from simulator.recording import Row
 from simulator.window import Cut, Told
 
 Levels = tuple[tuple[str, str], ...]
+DECIMALS = 65_536
+"""Numbers whose text is kept: prices come again and again."""
 QUOTES = ("USDT", "USDC", "USD", "EUR", "GBP", "CHF", "JPY", "CAD", "AUD", "BTC", "ETH")
 
 
@@ -140,6 +143,7 @@ def joined(name: str, mark: str) -> str:
     return symbol if spaced(symbol, mark) == name else name
 
 
+@lru_cache(maxsize=DECIMALS)
 def decimal(number: int, places: int) -> str:
     """An integer of units of the last of `places` decimals (at least one), with all its decimals."""
     digits = str(number).zfill(places + 1)

@@ -1,10 +1,15 @@
 """API keys for tests, made by `coby keys` itself."""
 
 import json
+from contextlib import contextmanager
 
 from click.testing import CliRunner
 
 from api.keys_cli import keys as command
+from COBY.runtime.database import connect
+from sinks.schema import migrate
+from tests.api_server import api_server
+from tests.integration.sink_helpers import settings
 
 WRONG = "coby_" + "x" * 43
 
@@ -25,3 +30,13 @@ def revoke(database, name):
 def bearer(key):
     """The header of a key."""
     return {"Authorization": f"Bearer {key}"}
+
+
+@contextmanager
+def alone(timescale, tmp_path, **env):
+    """An API of its own database, without keys."""
+    with timescale.database() as database:
+        with connect(settings(database, prefix="unused")) as conn:
+            migrate(conn)
+        with api_server({**database.env, **env}, tmp_path) as api:
+            yield api, database

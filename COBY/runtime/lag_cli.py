@@ -21,6 +21,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its __init_
 from COBY.config import Config, load_config
 from COBY.runtime.columns import aligned
 from COBY.runtime.kafka import ANSWER_SECONDS, admin, broker_error, client_settings, require_broker
+from COBY.runtime.offsets import Partition, offsets_at
 from COBY.utils.exceptions import BrokerError
 
 PASSING = (
@@ -124,14 +125,11 @@ def _groups(client: AdminClient, prefix: str, asked: tuple[str, ...]) -> list[st
     ]
 
 
-def _offsets(client: AdminClient, wanted: set[tuple[str, int]], spec: Any) -> dict[tuple[str, int], int]:
-    if not wanted:
-        return {}
-    asked = {TopicPartition(topic, number): spec for topic, number in sorted(wanted)}
-    answers = client.list_offsets(asked, request_timeout=ANSWER_SECONDS)
-    return {
-        (item.topic, item.partition): _answer(answer, item.topic).offset for item, answer in answers.items()
-    }
+def _offsets(client: AdminClient, wanted: set[Partition], spec: OffsetSpec) -> dict[Partition, int]:
+    try:
+        return offsets_at(client, sorted(wanted), spec)
+    except KafkaException as error:
+        raise broker_error("kafka.refused", error, where="offsets") from error
 
 
 def _patiently(ask: Callable[[], T]) -> T:

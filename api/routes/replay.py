@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from api.callers import require
 from api.moments import Moment
 from api.openapi import CONFLICT
+from api.ranges import Numbers
 from api.replay_models import (
     MAX_NAMES,
     SessionAsked,
@@ -134,6 +135,7 @@ async def replay_range(
     exchange: Names = None,
     channel: Names = None,
     source: Annotated[Source, Query(description="Where the records come from.")] = "auto",
+    numbers: Numbers = "exact",
 ) -> Response:
     """A range as newline-delimited JSON, in the order of a replay, as fast as it is read.
 
@@ -148,7 +150,8 @@ async def replay_range(
     names = tuple(symbol or ()), tuple(exchange or ()), tuple(channel or ())
     asked = Asked(start_time, end_time, 0.0, {}, *names, source, {})
     with named("query", IN_QUERY):
-        return await Replayed.of(services.cfg, services.replays, services.ranges, asked)
+        floats = numbers == "float"
+        return await Replayed.of(services.cfg, services.replays, services.ranges, asked, floats=floats)
 
 
 @contextmanager

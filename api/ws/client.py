@@ -202,8 +202,8 @@ class Connection(Client):
             self.slow()
             conflated.inc(self.outbox.conflated)
             self.outbox.conflated = 0
-            if not self._is_in_force():
-                self.cut(ServiceError("api.key_wrong", "the key is no longer in force"))
+            if (error := self._shut_out()) is not None:
+                self.cut(error)
             session, channels = self._operations.session_name, self._operations.channels()
             fresh = [] if session else [self.sockets.hub.freshness(name) for name in channels]
             beat = Heartbeat(
@@ -211,9 +211,15 @@ class Connection(Client):
             )
             self.tell(beat, key="heartbeat")
 
-    def _is_in_force(self) -> bool:
+    def _shut_out(self) -> ServiceError | None:
+        """Why who was let in may stay no longer."""
+        services = self.sockets.services
         kind, _, name = self.caller.name.partition(":")
-        return kind != "key" or self.sockets.services.keys.in_force(name)
+        if kind == "key" and not services.keys.in_force(name):
+            return ServiceError("api.key_wrong", "the key is no longer in force")
+        if kind == ANYONE and "read" in self.caller.scopes and "read" not in services.open_to:
+            return ServiceError("api.key_missing", "there are keys now: nobody may read without one")
+        return None
 
     def _welcome(self) -> Welcome:
         most = self.sockets.services.cfg.ws_connections

@@ -82,14 +82,20 @@ class KucoinWire(Wire):
         return Frame(event.symbol, "trade", stream_name("/market/match", event.symbol), text, trade=sent)
 
     def amid(self, symbol: str, last_id: int) -> MarketBook | None:
-        """The book in the middle of the update that ended at `last_id`; None if it is not the last one or too short."""
+        """The book in the middle of the update that ended at `last_id`, where it is not crossed, as no exchange's is.
+
+        None if it is not the last one, too short, or crossed all along.
+        """
         kept = self._amid.get(symbol)
-        if kept is None or kept.last_id != last_id or len(kept.changes) < 2:
+        if kept is None or kept.last_id != last_id:
             return None
-        half = kept.changes[: len(kept.changes) // 2]
-        bids, asks = dict(kept.bids), dict(kept.asks)
-        apply(bids, asks, half)
-        return MarketBook(half[-1][0], sorted(bids.items(), reverse=True), sorted(asks.items()))
+        for count in range(len(kept.changes) // 2, 0, -1):
+            bids, asks = dict(kept.bids), dict(kept.asks)
+            apply(bids, asks, kept.changes[:count])
+            if not bids or not asks or max(bids) < min(asks):
+                sequence = kept.changes[count - 1][0]
+                return MarketBook(sequence, sorted(bids.items(), reverse=True), sorted(asks.items()))
+        return None
 
     def streams(self, symbol: str) -> frozenset[str]:
         return frozenset(stream_name(topic, symbol) for topic in SUBJECTS.values())

@@ -1,19 +1,16 @@
 """Who may ask what: keys, scopes, origins, hosts and limits of a running API. No data is needed to be refused."""
 
-import contextlib
 import json
 import re
-import socket
 import time
 
-import httpx
 import psycopg
 import pytest
 
 from api.keys import hash_of
 from COBY.runtime.database import connect
 from sinks.schema import migrate
-from tests.api_keys import WRONG, bearer, coby_keys, revoke
+from tests.api_keys import WRONG, alone, bearer, coby_keys, revoke
 from tests.api_server import api_server
 from tests.integration.sink_helpers import settings
 from tests.servers import eventually
@@ -187,16 +184,6 @@ def test_what_is_no_json_or_no_object_is_told_with_its_place(served):
         assert answer.json()["code"].startswith(("api.", "replay.")), answer.text
 
 
-@contextlib.contextmanager
-def alone(timescale, tmp_path, **env):
-    """An API of its own database, without keys."""
-    with timescale.database() as database:
-        with connect(settings(database, prefix="unused")) as conn:
-            migrate(conn)
-        with api_server({**database.env, **env}, tmp_path) as api:
-            yield api, database
-
-
 def test_an_open_api_serves_everyone_who_reads_and_replays_for_keys_alone(timescale, tmp_path):
     with alone(timescale, tmp_path, API_OPEN="true", API_HOST="127.0.0.1") as (api, database):
         assert api.get("/v1/symbols").status_code == 200
@@ -257,10 +244,3 @@ def test_keys_that_are_known_go_on_while_the_database_is_away(timescale, tmp_pat
                 lambda: api.get("/v1/trades?symbol=BTCUSDT", headers=bearer(key)).status_code == 200 or None
             )
             assert read.status_code in (200, 503)
-
-
-def test_half_a_request_holds_nothing_up(served):
-    api, _, made = served
-    with contextlib.closing(socket.create_connection(("127.0.0.1", api.port))) as half:
-        half.sendall(b"POST /v1/replay/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
-        assert httpx.get(f"{api.url}/v1/symbols", headers=bearer(made["read"])).status_code == 200

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import time
 from decimal import Decimal
 
 import pyarrow as pa
@@ -279,27 +278,6 @@ async def test_no_form_that_is_wanted_is_406(cfg):
     async with api(cfg) as client:
         answer = await client.get("/v1/trades?symbol=BTCUSDT", headers={"Accept": "image/png"})
     assert (answer.status_code, answer.json()["code"]) == (406, "api.not_acceptable")
-
-
-@pytest.mark.parametrize(
-    "path", ["trades", "ohlcv", "heatmap", "metrics/binance/BTCUSDT", "gaps", "continuity", "quality"]
-)
-async def test_ten_years_are_refused_at_once_with_what_is_allowed(cfg, path):
-    query = {
-        "symbol": "BTCUSDT",
-        "from": "2016-01-01T00:00:00Z",
-        "to": "2026-01-01T00:00:00Z",
-        "timeframe": "1d",
-    }
-    async with api(cfg) as client:
-        await client.get("/health/live")  # an app puts itself together at its first request
-        began = time.monotonic()
-        answer = await client.get(f"/v1/{path}", params=query)
-        seconds = time.monotonic() - began
-    assert (answer.status_code, answer.json()["code"]) == (422, "api.range_too_long")
-    assert "at most" in answer.json()["allowed"]
-    assert "days" in answer.json()["allowed"]
-    assert seconds < 1
 
 
 def test_the_start_is_a_second_of_the_grid():

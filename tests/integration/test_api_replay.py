@@ -1,6 +1,7 @@
 """Replay over REST on a real broker, with a worker: sessions, and ranges as lines of JSON."""
 
 import json
+import re
 import socket
 import time
 
@@ -81,6 +82,29 @@ def test_a_range_of_some_channels_and_symbols(served):
         ("gap", symbol),
     }
     assert end["records"] == len(lines) > 0
+
+
+def test_numbers_may_be_floats_here_too(served):
+    api, first_ms, _ = served
+    query = {**span(first_ms, 20, 40), "channel": ["trade", "book", "heatmap"]}
+    exact, floats = (
+        [json.loads(line) for line in api.get("/v1/replay", params=query | more).text.splitlines()]
+        for more in ({}, {"numbers": "float"})
+    )
+    assert len(exact) > 100
+    assert floats == with_floats(exact)
+    assert floats != exact
+    wrong = api.get("/v1/replay", params=query | {"numbers": "text"})
+    assert (wrong.status_code, wrong.json()["where"]) == (422, "query.numbers")
+
+
+def with_floats(value):
+    """The same with a float wherever there is a decimal, which is a text of digits and eight places."""
+    if isinstance(value, dict):
+        return {name: with_floats(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [with_floats(one) for one in value]
+    return float(value) if isinstance(value, str) and re.fullmatch(r"-?\d+\.\d{8}", value) else value
 
 
 def test_a_client_that_goes_away_leaves_no_session(served):
@@ -166,13 +190,17 @@ def test_a_wrong_order_names_its_field(served, body, where):
 
 
 def test_a_range_too_long_is_refused_at_once(served):
-    began = time.monotonic()
-    answer = served[0].get(
-        "/v1/replay", params={"from": "2016-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"}
-    )
-    assert (answer.status_code, answer.json()["where"]) == (422, "query.to")
-    assert "21600" in answer.json()["allowed"]
-    assert time.monotonic() - began < 1
+    took = []
+    for _ in range(5):
+        began = time.monotonic()
+        answer = served[0].get(
+            "/v1/replay", params={"from": "2016-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"}
+        )
+        took.append(time.monotonic() - began)
+        assert (answer.status_code, answer.json()["where"]) == (422, "query.to")
+        assert "21600" in answer.json()["allowed"]
+    # The best of five: work that the refusal does itself is in each of them, other people's is not.
+    assert min(took) < 1
 
 
 def test_lag_is_that_of_the_groups(served):

@@ -71,7 +71,7 @@ def _judged(
             updates=verdict.updates,
             trades=verdict.trades,
             mishaps=verdict.mishaps,
-            failed=bool(verdict.faults),
+            failed=int(bool(verdict.faults)),
         )
         for fault in verdict.faults:
             click.echo(f"\r{title} seed {verdict.seed}: {fault}")

@@ -52,9 +52,12 @@ class Misfortune:
         channel = "depth" if frame.last_id or frame.trade is None else "trade"
         at_us = max(world.now_us, min(link.pipes[number].stalled_us for link, number in listeners))
         one = of_frame(world.name, fate, frame.symbol, channel, tuple(world.symbols.values()), at_us)
-        # Where another connection is about to take over, or none gets through, nobody has to notice.
-        if len(world.producer.links) > 1 or any(
-            link.says_farewell or link.pipes[at].is_dead for link, at in listeners
+        # Where another connection is about to take over, or none gets through, nobody has to notice; nor where an
+        # answer of REST overtakes what a stall holds back.
+        if (
+            len(world.producer.links) > 1
+            or any(link.says_farewell or link.pipes[at].is_dead for link, at in listeners)
+            or (at_us > world.now_us and world.producer.fetches_us)
         ):
             one = one._replace(must=())
         world.dealt.append(one)
@@ -84,11 +87,14 @@ class Misfortune:
             wire.finer[symbol] = 1 if grid > 1 else 0
             world.chronicles[symbol].begin()
             reasons = (GAP,)
-        now_us = world.now_us
-        world.dealt.append(Dealt(mishap.kind, (symbol,), now_us, now_us, reasons))
-        for link in list(world.producer.links):
+        links = list(world.producer.links)
+        # Told behind what a stall holds back.
+        stalled = [pipe.stalled_us for link in links for pipe in link.pipes]
+        at_us = max(world.now_us, min(stalled, default=0))
+        world.dealt.append(Dealt(mishap.kind, (symbol,), at_us, at_us, reasons))
+        for link in links:
             for number, peer in enumerate(link.peers):
-                world.reply(link, number, peer.tick_changed(symbol, now_us))
+                world.reply(link, number, peer.tick_changed(symbol, world.now_us))
 
     def _sockets(self, mishap: Mishap) -> None:
         """What befalls the sockets that are open now."""

@@ -7,6 +7,7 @@ producers/backoff.py; the network takes seeded milliseconds.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable
 from random import Random
@@ -182,8 +183,7 @@ class Producer:
         if key in self._waiting:
             return
         self._waiting.add(key)
-        wait_seconds = self._limiter.reserve(request.symbol, self._now)
-        self._outside.after(round(wait_seconds * SECOND_US), lambda: self._serve(request))
+        self._serve(request)
 
     def obey(self, link: Link, commands: list[Command], socket: int = 0) -> None:
         """Do what the session wants, in order."""
@@ -290,8 +290,12 @@ class Producer:
             self._later(link, following)
 
     def _serve(self, request: Resync) -> None:
+        if (wait_seconds := self._limiter.wait(request.symbol, self._now)) > 0:
+            self._outside.after(math.ceil(wait_seconds * SECOND_US), lambda: self._serve(request))
+            return
         self._waiting.discard((request.conn, request.symbol))
         for link in [link for link in self.links if link.name == request.conn]:
+            self._limiter.take(request.symbol, self._now)
             age = (self._outside.now_us - request.timestamp) / SECOND_US
             self.obey(link, link.session.resync(request.symbol, request.reason, self._now, max(0.0, age)))
 

@@ -15,7 +15,7 @@ from COBY.text import PRICES
 from simulator.sources import SeededSource
 from simulator.wire import Levels
 
-WHOLE_EACH = 16
+WHOLE_EACH = 64
 CHECKED_EACH = 100
 SHOWN = 6
 Texts = dict[str, str]
@@ -65,9 +65,8 @@ class Chronicle:
                         del before[price]
             else:
                 self._held[place] = after = dict(side.pairs(self._depth))
-                changed = dict.fromkeys(before.keys() - after.keys(), 0) | dict(
-                    after.items() - before.items()
-                )
+                changed = dict.fromkeys(before.keys() - after.keys(), 0)
+                changed |= {price: size for price, size in after.items() if before.get(price) != size}
             texts = wire.levels(symbol, list(changed.items()))
             sides.append(
                 tuple(

@@ -62,9 +62,15 @@ def test_many_failures_never_overflow():
 
 def test_the_limiter_lets_a_burst_through_and_spreads_the_rest():
     limiter = Limiter(burst=3, seconds=5.0)
-    assert [limiter.reserve("a", 0.0) for _ in range(5)] == [0, 0, 0, 5, 10]
-    assert limiter.reserve("b", 0.0) == 0
-    assert limiter.reserve("a", 1_000.0) == 0
+    for _ in range(3):
+        assert limiter.wait("a", 0.0) == 0
+        limiter.take("a", 0.0)
+    assert limiter.wait("a", 0.0) == limiter.wait("a", 0.0) == 5  # asking takes nothing
+    assert limiter.wait("a", 4.0) == 1
+    limiter.take("a", 5.0)
+    assert limiter.wait("a", 5.0) == 5
+    assert limiter.wait("b", 5.0) == 0
+    assert limiter.wait("a", 1_000.0) == 0
 
 
 def test_the_limiter_never_passes_more_than_burst_and_rate():
@@ -72,6 +78,8 @@ def test_the_limiter_never_passes_more_than_burst_and_rate():
     now, passed = 0.0, []
     for _ in range(500):
         now += dice.random() * 3
-        passed.append(now + limiter.reserve("a", now))
+        now += limiter.wait("a", now)
+        limiter.take("a", now)
+        passed.append(now)
     for start in passed:
         assert len([at for at in passed if start <= at < start + 50]) <= 4 + 10
