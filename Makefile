@@ -90,12 +90,13 @@ test: setup ## the tests on real servers, without the long ones; TESTS=word sele
 test-long: setup ## all tests
 	$(PYTEST) $(ARGS)
 
-check: setup dashboard dashboard-check ## what CI runs: format, lint, types, imports, docs test, tests
+check: setup dashboard dashboard-check ## what CI runs: format, lint, types, imports, docs test, tests, a handful in Chromium
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(PYTEST) -m 'not long' $(ARGS)
+	@$(NODE) npm run --silent e2e -- tests/e2e/recording.test.ts tests/e2e/pages.test.ts
 
 fmt: $(SETUP) ## format the code, mend what the linter can
 	$(BIN)/ruff check --fix .
