@@ -12,7 +12,6 @@ export interface Commands {
   zoomPrice(by: number): void;
   fit(): void;
   home(): void;
-  gap(isNewer: boolean): void;
   table(): void;
   palette(name: Palette): void;
   bucketSize(size: string): void;
@@ -21,7 +20,7 @@ export interface Commands {
 
 export class Controls {
   readonly root = element("div", { class: "heat-controls", role: "toolbar", "aria-label": "Heatmap" });
-  readonly live = element("button", { type: "button" }, "Live");
+  readonly live = element("button", { type: "button", title: "Follow what is newest" }, "Newest");
   readonly table = element("button", { type: "button", "aria-pressed": false }, "Table");
   private readonly sizes = element("select", { "aria-label": "Bucket size" });
   private readonly sum = element("summary", {});
@@ -55,7 +54,6 @@ export class Controls {
         button("↕+", "Zoom in in price", () => commands.zoomPrice(1)),
         button("Fit", "All prices of the newest column", commands.fit),
         this.live,
-        button("◂ Gap", "To the gap before", () => commands.gap(false)),
         this.table,
       ),
       toggles(shown, commands),

@@ -9,7 +9,6 @@ import { bindKeys } from "./keys";
 import { Legend } from "./legend";
 import type { Loading } from "./loader";
 import { momentText } from "./layout";
-import { nextSpan, title } from "./marks";
 import { Painting } from "./painting";
 import { listen } from "./pointer";
 import { readingAt, summary } from "./reading";
@@ -18,6 +17,8 @@ import { Scene } from "./scene";
 import { Supply } from "./supply";
 import { ColumnTable } from "./table";
 
+/** Of a link that says only where it begins. */
+const USUAL_MS = 600_000;
 const LOOK_MS = 250;
 const SLOW_MS = 1_000;
 const SUMMARY_MS = 5_000;
@@ -44,6 +45,7 @@ export class Panel {
   private isCrossMoved = false;
   /** The crosshair is moved by keys. */
   private isByKeys = false;
+  private wasPlaying = false;
   private frame = 0;
   private lookedAt = -Infinity;
   private slowAt = -Infinity;
@@ -102,7 +104,6 @@ export class Panel {
       this.isDirty = true;
     },
     home: () => this.home(),
-    gap: (isNewer) => this.gap(isNewer),
     table: () => this.controls.table.setAttribute("aria-pressed", String(this.table.toggle())),
     palette: (name) => {
       this.painting.palette = name;
@@ -172,25 +173,16 @@ export class Panel {
     this.market.app.say(summary(this.scene, this.market.view.value.symbol));
   }
 
+  /** To what is newest, live or in the replay; a link's range is left. */
   private home(): void {
     this.scene.camera.home();
-    this.scene.isAllChanged();
-    const { from, to } = this.market.view.value;
-    if (from !== null || to !== null) this.market.view.patch({ from: null, to: null });
-    this.isDirty = true;
+    this.market.view.patch({ from: null, to: null });
   }
 
-  private gap(isNewer: boolean): void {
-    const { camera } = this.scene;
-    const middle = camera.isLive ? Infinity : (camera.start + camera.edge) / 2;
-    const all = this.scene.gaps.within(-Infinity, Infinity);
-    const near = this.scene.spans();
-    const known = [...all, ...near.filter((span) => !all.includes(span))].sort((a, b) => a.from - b.from);
-    const found = nextSpan(known, middle, isNewer);
-    if (!found) return this.market.app.say("No gap is known of this time.");
-    camera.right = found.from + (camera.width / 2) * camera.msPerPx;
-    if (camera.right > this.scene.now) camera.right = null;
-    this.market.app.say(`Gap: ${title(found)}, ${momentText(found.from)}`);
+  /** What begins to play is followed; what stands still is where the link says. */
+  private mode(isPlaying: boolean): void {
+    if (isPlaying && !this.wasPlaying) this.scene.camera.home();
+    this.wasPlaying = isPlaying;
     this.isDirty = true;
   }
 
@@ -246,7 +238,9 @@ export class Panel {
     }
     this.shownView = now;
     this.surface.setAttribute("aria-label", `Heatmap of ${symbol}`);
-    if (from !== null) this.scene.camera.show(from, to ?? this.market.now() ?? from + 600_000);
+    const { camera } = this.scene;
+    if (from !== null) camera.show(from, to ?? this.market.now() ?? from + USUAL_MS);
+    else if (!camera.isLive) camera.home();
     this.isDirty = true;
   }
 

@@ -42,7 +42,7 @@ export class Scene {
   now = 0;
   /** Ring columns to paint; null: all. */
   private changed: Set<number> | null = null;
-  private spansMade: readonly Span[] | null = null;
+  private spansMade: { readonly of: string; readonly spans: readonly Span[] } | null = null;
   private isSizeChosen = false;
 
   constructor(
@@ -58,18 +58,10 @@ export class Scene {
     this.contrast = automatic(this.timeline.histogram);
   }
 
-  /** Forget all: another symbol, another source. */
-  reset(): void {
-    this.timeline = new Timeline(this.camera.zoom.period, this.pace);
-    this.bests = new Bests(this.timeline.period, SLOTS);
-    this.trades.clear();
-    this.vwap.clear();
-    this.gaps.clear();
-    this.contrast = automatic(this.timeline.histogram);
+  /** Another source begins: live, or a replay. What is known of a time stays known; what is newest is to be told. */
+  restart(): void {
     this.liveAt = this.firstLiveAt = null;
-    this.camera.middle = null;
-    this.camera.home();
-    this.ring.bucketSize = "";
+    this.camera.isFollowingPrice = true;
     this.isAllChanged();
   }
 
@@ -150,14 +142,16 @@ export class Scene {
     return found;
   }
 
-  /** What is not known within the window, of whom and why; by records of gaps and by the columns. */
+  /** What is not known of the time that is seen, of whom and why; by records of gaps and by the columns. */
   spans(): readonly Span[] {
-    if (this.spansMade) return this.spansMade;
     const { timeline } = this;
-    const told = this.gaps.within(timeline.timeOf(timeline.first), timeline.timeOf(timeline.end));
-    const step = Math.max(timeline.period, this.pace.stored);
-    this.spansMade = merged(told, seen(timeline, timeline.first, timeline.end), step);
-    return this.spansMade;
+    const [from, until] = this.camera.slots();
+    const of = `${from} ${until} ${timeline.period}`;
+    if (this.spansMade?.of === of) return this.spansMade.spans;
+    const told = this.gaps.within(timeline.timeOf(from), timeline.timeOf(until));
+    const spans = merged(told, seen(timeline, from, until), Math.max(timeline.period, this.pace.stored));
+    this.spansMade = { of, spans };
+    return spans;
   }
 
   spansChanged(): void {

@@ -156,9 +156,8 @@ export class Supply {
   }
 
   private reset(): void {
-    this.scene.reset();
+    this.scene.restart();
     this.loader.reset();
-    this.gapsFrom = this.tradesFrom = null;
   }
 
   private gap(record: GapRecord): void {
