@@ -24,11 +24,11 @@ export interface Frames {
 
 declare global {
   interface Window {
-    frames_: Frames;
+    heatFrames: Frames;
   }
 }
 
-const found: Frames = (window.frames_ = { intervals: [], scripts: [], columns: 0 });
+const found: Frames = (window.heatFrames = { intervals: [], scripts: [], columns: 0 });
 let script = 0;
 
 function timed<T>(run: () => T): T {
@@ -99,7 +99,6 @@ const market = {
   app: {
     rest: {
       answer: () => Promise.resolve(empty),
-      // eslint-disable-next-line @typescript-eslint/require-await
       pages: async function* () {
         yield empty;
       },
@@ -107,6 +106,7 @@ const market = {
     keys: new Keys(document),
     theme: new Store("dark"),
     say: () => undefined,
+    clock: { now: () => null },
   },
   symbols: [
     {
@@ -127,7 +127,9 @@ const market = {
 } as unknown as Market;
 
 const { mountHeat } = await import("../src/heat");
+document.body.style.height = "100vh";
 mountHeat(document.body, market);
+(document.body.firstElementChild as HTMLElement).style.height = "100%";
 
 function tell(channel: Channel, data: unknown): void {
   listeners.get(channel)?.({ type: "update", data: data as never, conflated: 0 });
@@ -135,8 +137,10 @@ function tell(channel: Channel, data: unknown): void {
 
 let number = 0;
 let trades = 0;
+/** Texts are made outside of what is measured. */
+let next = "";
 function column(): void {
-  const record = JSON.parse(text_()) as { timestamp: string };
+  const record = JSON.parse(next) as { timestamp: string };
   tell("heatmap", record);
   const bid = (middle + 0.9) * SIZE;
   const level = (price: number) => [{ price: price.toFixed(8), size: "1.00000000", exchange_count: 1 }];
@@ -154,11 +158,6 @@ function column(): void {
   found.columns++;
 }
 
-/** Texts are made outside of what is measured. */
-let next = "";
-function text_(): string {
-  return next;
-}
 function bring(): void {
   const due = Math.floor((performance.now() - began) / TICK_MS) + SLOTS;
   for (; number < due; number++) {

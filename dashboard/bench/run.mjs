@@ -91,26 +91,26 @@ try {
   if (values.surface) {
     const [wide, high] = values.surface.split("x");
     await page.addStyleTag({
-      content: `.heat-surface { width: ${wide}px; height: ${high}px !important; max-height: none }`,
+      content: `.heat-surface { width: ${wide}px; height: ${high}px; flex: none }`,
     });
   }
-  await page.waitForFunction(() => window.frames_.intervals.length > 10, null, { timeout: 60_000 });
+  await page.waitForFunction(() => window.heatFrames.intervals.length > 10, null, { timeout: 60_000 });
   for (let one = 0; one < Number(values.out); one++) await page.keyboard.press("-");
   const session = await page.context().newCDPSession(page);
   await session.send("Performance.enable");
   const took = [];
   const began = Date.now();
   await page.evaluate(() => {
-    window.frames_.intervals.length = window.frames_.scripts.length = window.frames_.columns = 0;
+    window.heatFrames.intervals.length = window.heatFrames.scripts.length = window.heatFrames.columns = 0;
   });
   const frames = { intervals: [], scripts: [], columns: 0 };
   while (Date.now() - began < seconds * 1_000) {
     await page.waitForTimeout(Math.min(60_000, seconds * 1_000 - (Date.now() - began)));
     const part = await page.evaluate(() => {
-      const { intervals, scripts, columns } = window.frames_;
-      window.frames_.intervals = [];
-      window.frames_.scripts = [];
-      window.frames_.columns = 0;
+      const { intervals, scripts, columns } = window.heatFrames;
+      window.heatFrames.intervals = [];
+      window.heatFrames.scripts = [];
+      window.heatFrames.columns = 0;
       return { intervals, scripts, columns };
     });
     frames.intervals.push(...part.intervals.slice(1));

@@ -44,6 +44,7 @@ export class Scene {
   private changed: Set<number> | null = null;
   private spansMade: { readonly of: string; readonly spans: readonly Span[] } | null = null;
   private isSizeChosen = false;
+  private followed: Column | null = null;
 
   constructor(
     readonly pace: Pace,
@@ -62,6 +63,7 @@ export class Scene {
   restart(): void {
     this.liveAt = this.firstLiveAt = null;
     this.camera.isFollowingPrice = true;
+    this.followed = null;
     this.isAllChanged();
   }
 
@@ -69,7 +71,16 @@ export class Scene {
   tick(now: number): boolean {
     this.now = now;
     const hasMoved = this.camera.tick(now);
-    return this.frame() || hasMoved;
+    const hasFollowed = this.follow();
+    return this.frame() || hasMoved || hasFollowed;
+  }
+
+  /** The price at the right edge is kept in sight, also in the past; whether the picture had to move for it. */
+  private follow(): boolean {
+    const column = this.timeline.newestBefore(Math.min(this.now, this.camera.edge));
+    if (column === null || column === this.followed) return false;
+    this.followed = column;
+    return this.see(column);
   }
 
   put(column: Column, isLive: boolean): void {
@@ -81,7 +92,6 @@ export class Scene {
     }
     const [from, until] = this.timeline.put(column);
     this.touch(from, until);
-    if (isLive || this.camera.middle === null) this.see(column);
   }
 
   putHole(from: number, until: number, hole: Hole): void {
@@ -106,6 +116,7 @@ export class Scene {
   /** Show columns of this bucket size; `isByHand`: whatever size comes live. */
   choose(bucketSize: string, isByHand = false): void {
     this.isSizeChosen = isByHand;
+    this.followed = null;
     if (this.camera.middle !== null)
       this.camera.middle = Math.round((this.camera.middle * Number(this.bucketSize)) / Number(bucketSize));
     this.bucketSize = bucketSize;
@@ -181,15 +192,10 @@ export class Scene {
     return this.anchor();
   }
 
-  /** A column of history: the price is around it, if nothing newer has told. */
-  arrived(column: Column): void {
-    if (this.camera.middle === null || (!this.camera.isLive && this.liveAt === null)) this.see(column);
-  }
-
-  private see(column: Column): void {
+  private see(column: Column): boolean {
     const { bid, ask } = bestBuckets(column);
-    if (column.bucketSize !== this.bucketSize || (bid === null && ask === null)) return;
-    this.camera.see(((bid ?? ask!) + (ask ?? bid!) + 1) / 2);
+    if (column.bucketSize !== this.bucketSize || (bid === null && ask === null)) return false;
+    return this.camera.see(((bid ?? ask!) + (ask ?? bid!) + 1) / 2);
   }
 
   private moveWindow(): void {
