@@ -2,16 +2,14 @@
 
 import type { End, Market, Mode } from "../app";
 import { element, put } from "../shell/dom";
-import { Controls } from "./controls";
-import type { Commands } from "./controls";
+import { Controls, type Commands } from "./controls";
 import { Tip } from "./crosshair";
 import { bindKeys } from "./keys";
 import { Legend } from "./legend";
 import type { Loading } from "./loader";
 import { noteOf, sentence } from "./note";
 import { Painting } from "./painting";
-import { listen } from "./pointer";
-import type { Point } from "./pointer";
+import { listen, type Point } from "./pointer";
 import { readingAt, summary } from "./reading";
 import type { Scene } from "./scene";
 import { Supply, sceneFor } from "./supply";
@@ -33,8 +31,7 @@ export class Panel {
   private readonly tip = new Tip();
   private readonly legend = new Legend((contrast) => {
     this.scene.setContrast(contrast);
-    this.showLegend();
-    this.isDirty = true;
+    this.recolour();
   });
   private readonly table = new ColumnTable();
   private readonly controls: Controls;
@@ -47,7 +44,6 @@ export class Panel {
   private isCrossMoved = false;
   /** The crosshair is moved by keys. */
   private isByKeys = false;
-  private wasPlaying = false;
   private frame = 0;
   private lookedAt = -Infinity;
   private slowAt = -Infinity;
@@ -64,8 +60,7 @@ export class Panel {
     this.supply = this.makeSupply();
     this.controls = new Controls(this.commands, this.painting.palette, this.painting.shown);
     this.surface.setAttribute("aria-describedby", this.heard.id);
-    const picture = element("div", { class: "heat-picture" }, this.painting.cells, this.painting.over);
-    this.surface.append(picture, this.tip.root);
+    this.surface.append(this.painting.cells, this.painting.over, this.tip.root);
     root.append(this.controls.root, this.legend.root, this.note, this.surface, this.table.root, this.heard);
     const sized = new ResizeObserver(() => this.resize());
     sized.observe(this.surface);
@@ -73,9 +68,7 @@ export class Panel {
       () => sized.disconnect(),
       market.app.theme.watch((theme) => {
         this.painting.dress(theme);
-        this.scene.isAllChanged();
-        this.showLegend();
-        this.isDirty = true;
+        this.recolour();
       }),
       market.view.watch(() => this.view()),
       market.mode.watch((mode) => this.follow(mode)),
@@ -108,8 +101,7 @@ export class Panel {
     table: () => this.controls.table.setAttribute("aria-pressed", String(this.table.toggle())),
     palette: (name) => {
       this.painting.palette = name;
-      this.showLegend();
-      this.isDirty = true;
+      this.recolour();
     },
     bucketSize: (size) => {
       this.scene.choose(size, true);
@@ -159,13 +151,6 @@ export class Panel {
     this.market.view.patch({ from: null, to: null });
   }
 
-  /** What begins to play is followed; what stands still is where the link says. */
-  private mode(isPlaying: boolean): void {
-    if (isPlaying && !this.wasPlaying) this.scene.camera.home();
-    this.wasPlaying = isPlaying;
-    this.isDirty = true;
-  }
-
   private zoom(change: () => boolean): void {
     const { period } = this.scene.camera.zoom;
     if (!change()) return;
@@ -200,8 +185,7 @@ export class Panel {
 
   private makeSupply(): Supply {
     const { exchanges } = this.market.view.value;
-    const names = this.market.exchanges.map((one) => one.exchange).sort();
-    this.painting.lanes = exchanges ? [...exchanges].sort() : names;
+    this.painting.lanes = [...(exchanges ?? this.market.exchanges.map((one) => one.exchange))].sort();
     return new Supply(
       this.market,
       this.scene,
@@ -230,10 +214,9 @@ export class Panel {
 
   /** What begins to move, live or replayed, is followed. */
   private follow(mode: Mode): void {
-    const moves = mode.name === "live" || mode.state === "running" ? `${mode.name}` : "";
+    const moves = mode.name === "live" || mode.state === "running" ? mode.name : "";
     if (moves && moves !== this.moves && this.moves !== null) {
       this.scene.camera.home();
-      this.scene.isAllChanged();
       this.isDirty = true;
     }
     this.moves = moves;
@@ -275,8 +258,7 @@ export class Panel {
   private slow(frameAt: number): void {
     this.slowAt = frameAt;
     const { scene } = this;
-    if (scene.adjust()) this.isDirty = true;
-    this.showLegend();
+    this.recolour(scene.adjust());
     this.controls.showSizes(scene.timeline.sizes, scene.bucketSize);
     this.controls.live.setAttribute("aria-pressed", String(scene.camera.isLive));
     this.tell();
@@ -303,12 +285,14 @@ export class Panel {
     this.market.place.set(isKnown ? { time: camera.timeAt(cross.x), price } : null);
   }
 
-  private showLegend(): void {
+  /** The legend shows how it stands; `isOther`: the colours are others. */
+  private recolour(isOther = true): void {
     this.legend.show(this.scene, this.painting.palette, this.market.app.theme.value);
+    if (isOther) this.isDirty = true;
   }
 
   private tell(): void {
-    const { mode } = this.market;
-    put(this.note, noteOf(this.loading, this.scene, this.market.now(), mode.value.name === "live"));
+    const { market } = this;
+    put(this.note, noteOf(this.loading, this.scene, market.now(), market.mode.value.name === "live"));
   }
 }
