@@ -79,7 +79,9 @@ export class Cells {
     if (last <= first) return;
     const top = Math.round(camera.yOf(ring.bucketOf(first) + ring.step));
     const [from, until] = camera.slots();
-    const [start, end] = [Math.max(from, timeline.first), Math.min(until, timeline.end)];
+    // In a replay later columns may be known: they have not happened yet.
+    const end = Math.min(until, timeline.end, timeline.slotOf(scene.now) + 1);
+    const start = Math.max(from, timeline.first);
     for (const piece of ring.pieces(start, end)) {
       surface.drawImage(
         this.ring.canvas,

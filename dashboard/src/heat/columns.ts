@@ -70,10 +70,24 @@ export function columnOf(record: HeatRecord): Column {
     asks,
     low: record.covered_low === null ? -Infinity : Math.round(Number(record.covered_low) / size),
     high: record.covered_high === null ? Infinity : Math.round(Number(record.covered_high) / size),
-    exchanges: record.exchanges.map((one) => one.exchange),
-    missing: record.missing,
+    exchanges: shared(record.exchanges.map((one) => one.exchange)),
+    missing: shared(record.missing),
     ticks: record.ticks ?? 1,
   };
+}
+
+const lists = new Map<string, readonly unknown[]>();
+/** Different lists that are remembered; then it begins anew. */
+const MOST_LISTS = 1_000;
+
+/** One list for all that are equal: thousands of columns have the same exchanges, and are told alike by it at once. */
+export function shared<T>(list: readonly T[]): readonly T[] {
+  const key = JSON.stringify(list);
+  const known = lists.get(key);
+  if (known) return known as readonly T[];
+  if (lists.size >= MOST_LISTS) lists.clear();
+  lists.set(key, list);
+  return list;
 }
 
 /**
@@ -90,8 +104,8 @@ export function combined(one: Column, other: Column): Column {
     asks: largest(one.asks, other.asks),
     low: Math.max(one.low, other.low),
     high: Math.min(one.high, other.high),
-    exchanges: [...exchanges].sort(),
-    missing: [...missing.values()].sort((a, b) => (a.exchange < b.exchange ? -1 : 1)),
+    exchanges: shared([...exchanges].sort()),
+    missing: shared([...missing.values()].sort((a, b) => (a.exchange < b.exchange ? -1 : 1))),
     ticks: one.ticks + other.ticks,
   };
 }

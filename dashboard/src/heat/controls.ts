@@ -1,7 +1,6 @@
-/** The panel's controls: who is in the sum, bucket size, palette, zoom, what lies over the cells. */
+/** The panel's controls: bucket size, palette, zoom, what lies over the cells. */
 
-import type { End, Market } from "../app";
-import { element, put } from "../shell/dom";
+import { element } from "../shell/dom";
 import { PALETTES } from "./palette";
 import type { Palette } from "./palette";
 import type { Shown } from "./picture";
@@ -12,7 +11,6 @@ export interface Commands {
   zoomPrice(by: number): void;
   fit(): void;
   home(): void;
-  gap(isNewer: boolean): void;
   table(): void;
   palette(name: Palette): void;
   bucketSize(size: string): void;
@@ -21,19 +19,11 @@ export interface Commands {
 
 export class Controls {
   readonly root = element("div", { class: "heat-controls", role: "toolbar", "aria-label": "Heatmap" });
-  readonly live = element("button", { type: "button" }, "Live");
-  readonly table = element("button", { type: "button", "aria-pressed": false }, "Table");
+  readonly live = element("button", { type: "button", title: "Follow what is newest" }, "Newest");
+  readonly table = element("button", { type: "button", "aria-pressed": "false" }, "Table");
   private readonly sizes = element("select", { "aria-label": "Bucket size" });
-  private readonly sum = element("summary", {});
-  private readonly boxes = new Map<string, HTMLInputElement>();
-  private readonly end: End;
 
-  constructor(
-    private readonly market: Market,
-    commands: Commands,
-    palette: Palette,
-    shown: Shown,
-  ) {
+  constructor(commands: Commands, palette: Palette, shown: Shown) {
     const button = (text: string, title: string, run: () => void): HTMLElement => {
       const made = element("button", { type: "button", title, "aria-label": title }, text);
       made.addEventListener("click", run);
@@ -43,7 +33,6 @@ export class Controls {
     this.table.addEventListener("click", commands.table);
     this.sizes.addEventListener("change", () => commands.bucketSize(this.sizes.value));
     this.root.append(
-      this.exchanges(),
       element("label", {}, "Bucket ", this.sizes),
       paletteChoice(palette, commands),
       element(
@@ -55,16 +44,10 @@ export class Controls {
         button("↕+", "Zoom in in price", () => commands.zoomPrice(1)),
         button("Fit", "All prices of the newest column", commands.fit),
         this.live,
-        button("◂ Gap", "To the gap before", () => commands.gap(false)),
         this.table,
       ),
       toggles(shown, commands),
     );
-    this.end = market.view.watch(({ exchanges }) => this.showSum(exchanges));
-  }
-
-  close(): void {
-    this.end();
   }
 
   /** Which sizes there are, as texts, and which one is shown. */
@@ -75,35 +58,6 @@ export class Controls {
       this.sizes.replaceChildren(...all.map((size) => element("option", { value: size }, bucketText(size))));
     }
     this.sizes.value = shown;
-  }
-
-  private exchanges(): HTMLElement {
-    const names = this.market.exchanges.map((one) => one.exchange).sort();
-    const list = element("fieldset", {}, element("legend", {}, "Exchanges in the sum"));
-    for (const name of names) {
-      const box = element("input", { type: "checkbox", value: name });
-      box.addEventListener("change", () => this.choose());
-      this.boxes.set(name, box);
-      list.append(element("label", {}, box, ` ${name}`));
-    }
-    return element("details", { class: "heat-sum" }, this.sum, list);
-  }
-
-  private choose(): void {
-    const chosen = [...this.boxes].filter(([, box]) => box.checked).map(([name]) => name);
-    const isAll = chosen.length === this.boxes.size || chosen.length === 0;
-    this.market.view.patch({ exchanges: isAll ? null : chosen });
-  }
-
-  private showSum(exchanges: readonly string[] | null): void {
-    for (const [name, box] of this.boxes) box.checked = exchanges === null || exchanges.includes(name);
-    const text =
-      exchanges === null
-        ? `all ${this.boxes.size}`
-        : exchanges.length === 1
-          ? exchanges[0]!
-          : `${exchanges.length} of ${this.boxes.size}`;
-    put(this.sum, `Sum: ${text}`);
   }
 }
 

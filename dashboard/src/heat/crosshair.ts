@@ -1,7 +1,11 @@
 /** The crosshair's numbers beside the pointer. What it reads is reading.ts's. */
 
 import { element } from "../shell/dom";
+import type { Layout } from "./layout";
+import type { Cross } from "./picture";
+import { readingAt } from "./reading";
 import type { Reading, Volume } from "./reading";
+import type { Scene } from "./scene";
 
 const AWAY = 14;
 
@@ -12,12 +16,18 @@ export class Tip {
     this.root.hidden = true;
   }
 
-  hide(): void {
-    this.root.hidden = true;
+  /** What the crosshair reads, beside it; hidden where it is nowhere. */
+  follow(scene: Scene, layout: Layout, cross: Cross | null): void {
+    const { camera } = scene;
+    const { ratio, plotWidth, plotHeight } = layout;
+    this.root.hidden = !cross || camera.middle === null;
+    if (!cross || this.root.hidden) return;
+    const reading = readingAt(scene, camera.timeAt(cross.x), camera.bucketAt(cross.y));
+    this.show(reading, cross.x / ratio, cross.y / ratio, plotWidth / ratio, plotHeight / ratio);
   }
 
   /** At `x`, `y` of a surface `width` × `height`, CSS pixels; it stays within. */
-  show(reading: Reading, x: number, y: number, width: number, height: number): void {
+  private show(reading: Reading, x: number, y: number, width: number, height: number): void {
     const line = (name: string, text: string, style = ""): HTMLElement[] => [
       element("dt", {}, name),
       element("dd", { class: `number ${style}` }, text),
@@ -37,7 +47,6 @@ export class Tip {
     if (reading.missing.length) {
       this.root.append(element("p", { class: "quiet" }, `Not in the sum: ${reading.missing.join(", ")}`));
     }
-    this.root.hidden = false;
     const { offsetWidth, offsetHeight } = this.root;
     const left = x + AWAY + offsetWidth > width ? x - AWAY - offsetWidth : x + AWAY;
     const top = Math.min(Math.max(0, y + AWAY), Math.max(0, height - offsetHeight));

@@ -5,7 +5,7 @@ import type { Keys } from "../shell/keys";
 import type { Commands } from "./controls";
 import type { Panel } from "./panel";
 
-export function bindKeys(panel: Panel, commands: Commands, keys: Keys): End {
+export function bindKeys(panel: Panel, commands: Commands, keys: Keys, say: (text: string) => void): End {
   const group = "Heatmap";
   const ends = [
     keys.on({ keys: ["h"], group, what: "Go to the heatmap", run: () => panel.surface.focus() }),
@@ -43,7 +43,7 @@ export function bindKeys(panel: Panel, commands: Commands, keys: Keys): End {
     keys.on({ keys: ["Enter"], group, what: "Say what the crosshair reads", run: () => panel.sayCross() }),
     keys.on({ keys: ["Escape"], group, what: "Crosshair away", run: () => panel.toggleCross(false) }),
     keys.on({ keys: ["t"], group, what: "Table of the column", run: commands.table }),
-    keys.on({ keys: ["s"], group, what: "Say what the heatmap shows", run: () => panel.say() }),
+    keys.on({ keys: ["s"], group, what: "Say what the heatmap shows", run: () => say(panel.summary()) }),
   ];
   return () => {
     for (const end of ends) end();

@@ -5,8 +5,9 @@ import { element } from "../shell/dom";
 import { BLIND, UNCOVERED, ZERO } from "./codes";
 import { GROUNDS, STEPS, css, ramp } from "./palette";
 import type { Palette } from "./palette";
-import { PER_OCTAVE, levelOf, scaleTicks, volumeOf } from "./scale";
+import { PER_OCTAVE, automatic, levelOf, scaleTicks, volumeOf } from "./scale";
 import type { Contrast } from "./scale";
+import type { Scene } from "./scene";
 
 /** The bar reaches this far beyond the cut-offs of the data. */
 const BEYOND = 2 * PER_OCTAVE;
@@ -39,8 +40,10 @@ export class Legend {
     this.root = element("div", { class: "heat-legend" }, scale, this.auto, this.swatches);
   }
 
-  show(contrast: Contrast, isChosen: boolean, data: Contrast, palette: Palette, theme: Theme): void {
-    this.auto.setAttribute("aria-pressed", String(!isChosen));
+  show(scene: Scene, palette: Palette, theme: Theme): void {
+    const { contrast } = scene;
+    const data = automatic(scene.timeline.histogram, contrast);
+    this.auto.setAttribute("aria-pressed", String(scene.chosen === null));
     this.contrast = contrast;
     this.range = {
       low: Math.min(contrast.low, data.low - BEYOND),

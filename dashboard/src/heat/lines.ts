@@ -2,6 +2,7 @@
 
 import type { OhlcvRecord, TradeRecord } from "../data/types";
 import { bestBuckets } from "./columns";
+import type { Column } from "./columns";
 import { Slots } from "./slots";
 import type { Timeline } from "./timeline";
 
@@ -15,6 +16,7 @@ export interface Best {
 /** The newest best prices of each slot. */
 export class Bests {
   private readonly slots: Slots<Best>;
+  private readonly made = new WeakMap<Column, Best>();
 
   constructor(
     private readonly period: number,
@@ -39,16 +41,24 @@ export class Bests {
     if (told) return told;
     const column = timeline.columnAt(slot);
     if (!column) return null;
-    const size = Number(column.bucketSize);
-    const { bid, ask } = bestBuckets(column);
-    // Of both in one bucket nothing better is known than the bucket.
-    const isOne = bid !== null && bid === ask;
-    return {
-      time: column.time,
-      bid: bid === null ? null : (bid + (isOne ? 0.5 : 1)) * size,
-      ask: ask === null ? null : (ask + (isOne ? 0.5 : 0)) * size,
-    };
+    const known = this.made.get(column);
+    if (known) return known;
+    const made = ofColumn(column);
+    this.made.set(column, made);
+    return made;
   }
+}
+
+function ofColumn(column: Column): Best {
+  const size = Number(column.bucketSize);
+  const { bid, ask } = bestBuckets(column);
+  // Of both in one bucket nothing better is known than the bucket.
+  const isOne = bid !== null && bid === ask;
+  return {
+    time: column.time,
+    bid: bid === null ? null : (bid + (isOne ? 0.5 : 1)) * size,
+    ask: ask === null ? null : (ask + (isOne ? 0.5 : 0)) * size,
+  };
 }
 
 /** Trades of one slot, side and row, added up. */
@@ -69,7 +79,7 @@ interface Trade {
 }
 
 export const MOST_TRADES = 30_000;
-export const MOST_BUBBLES = 400;
+export const MOST_BUBBLES = 200;
 
 /** The newest trades, each once, however it came. The oldest make room. */
 export class Trades {

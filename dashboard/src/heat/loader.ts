@@ -23,7 +23,7 @@ export interface Range {
   readonly until: number;
 }
 
-/** The newest part of the slots [from, until) of which nothing is known; null: all is. */
+/** The newest part of the slots [from, until) that history is to tell of; null: all is known. */
 export function wanted(
   timeline: Timeline,
   from: number,
@@ -32,8 +32,10 @@ export function wanted(
   most: number,
 ): Range | null {
   const { period, pace } = timeline;
-  const end = Math.min(until, Math.floor((now - LIVE_MS) / period));
-  const last = timeline.unknown(from, end).pop();
+  const over = Math.floor((now - LIVE_MS) / period);
+  // Of a longer slot that is not over yet history has the beginning: asked for while nothing is known, and again then.
+  const current = period > pace.stored && over < until && !timeline.isKnown(over) ? over + 1 : over;
+  const last = timeline.untold(from, Math.min(until, current));
   if (!last) return null;
   const step = Math.max(period, pace.stored);
   const edge = Math.ceil((last[1] * period) / step) * step;
@@ -47,6 +49,7 @@ export function take(timeline: Timeline, answer: Answer<HeatmapColumn>, asked: R
   const from = answer.meta.from ? Date.parse(answer.meta.from) : asked.from;
   const until = Math.min(asked.until, answer.meta.to ? Date.parse(answer.meta.to) : asked.until);
   for (const row of answer.data) timeline.put(columnOf(row));
+  timeline.confirm(Math.ceil(from / period), Math.floor(Math.min(until, now - LIVE_MS) / period));
   const settled = Math.min(until, now - SETTLED_MS);
   const holes = answer.meta.gaps.filter((one) => one.exchange === ALL);
   const first = Math.floor(from / period);

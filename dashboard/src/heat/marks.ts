@@ -65,9 +65,12 @@ export function seen(timeline: Timeline, fromSlot: number, untilSlot: number): S
     if (one) found.push({ from: one.from, until, exchange, reason: one.reason, detail: "" });
     open.delete(exchange);
   };
+  let former = NOTHING;
   for (; slot < end; slot++) {
-    const time = timeline.timeOf(slot);
     const now = reasonsAt(timeline, slot);
+    if (now === former) continue;
+    former = now;
+    const time = timeline.timeOf(slot);
     for (const [exchange, one] of [...open]) if (now.get(exchange) !== one.reason) close(exchange, time);
     for (const [exchange, reason] of now) if (!open.has(exchange)) open.set(exchange, { from: time, reason });
   }
@@ -75,16 +78,29 @@ export function seen(timeline: Timeline, fromSlot: number, untilSlot: number): S
   return found.sort((one, other) => one.from - other.from);
 }
 
-function reasonsAt(timeline: Timeline, slot: number): Map<string, string> {
+const NOTHING: ReadonlyMap<string, string> = new Map();
+/** By the list of who is missing, which equal columns share; the second one of columns that are crossed. */
+const known = [
+  new WeakMap<object, ReadonlyMap<string, string>>(),
+  new WeakMap<object, ReadonlyMap<string, string>>(),
+];
+
+function reasonsAt(timeline: Timeline, slot: number): ReadonlyMap<string, string> {
   const column = timeline.columnAt(slot);
-  const found = new Map<string, string>();
   if (!column) {
     const hole = timeline.holeAt(slot);
-    if (hole) found.set(ALL, hole.reason);
-    return found;
+    return hole ? new Map([[ALL, hole.reason]]) : NOTHING;
   }
-  for (const one of column.missing) if (kindOf(one.reason) !== "none") found.set(one.exchange, one.reason);
-  if (isCrossed(column)) found.set(ALL, "crossed");
+  const crossed = isCrossed(column);
+  if (!crossed && !column.missing.length) return NOTHING;
+  const made = known[crossed ? 1 : 0]!;
+  let found = made.get(column.missing);
+  if (!found) {
+    const lacks = column.missing.filter((one) => kindOf(one.reason) !== "none");
+    const all: [string, string][] = crossed ? [[ALL, "crossed"]] : [];
+    found = new Map([...lacks.map((one): [string, string] => [one.exchange, one.reason]), ...all]);
+    made.set(column.missing, found);
+  }
   return found;
 }
 
@@ -134,12 +150,4 @@ export function merged(told: readonly Span[], seenSpans: readonly Span[], tick: 
       ),
   );
   return [...told, ...rest].sort((one, other) => one.from - other.from);
-}
-
-/** The gap to jump to from `time`: the next older one, from the oldest on to the newest again; or the next newer. */
-export function nextSpan(spans: readonly Span[], time: number, isNewer: boolean): Span | null {
-  const gaps = spans.filter((span) => kindOf(span.reason) !== "none");
-  if (!gaps.length) return null;
-  if (isNewer) return gaps.find((span) => span.from > time) ?? gaps[0]!;
-  return gaps.findLast((span) => span.from < time) ?? gaps[gaps.length - 1]!;
 }

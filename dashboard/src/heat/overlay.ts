@@ -103,8 +103,12 @@ export class Overlay {
     const [from, until] = camera.slots();
     context.fillStyle = ink.good;
     let start: number | null = null;
+    let list: readonly string[] | undefined;
+    let isThere = false;
     for (let slot = from; slot <= until; slot++) {
-      const isThere = slot < until && (timeline.columnAt(slot)?.exchanges.includes(exchange) ?? false);
+      const exchanges = slot < until ? timeline.columnAt(slot)?.exchanges : undefined;
+      if (exchanges !== list) isThere = exchanges?.includes(exchange) ?? false; // equal lists are one
+      list = exchanges;
       if (isThere) start ??= slot;
       else if (start !== null) {
         const x = camera.xOf(timeline.timeOf(start));

@@ -10,6 +10,7 @@ import { Overlay } from "./overlay";
 import type { Palette } from "./palette";
 import type { Cross, Ink, Shown } from "./picture";
 import { ROWS } from "./ring";
+import type { Point } from "./pointer";
 import type { Scene } from "./scene";
 import { SLOTS } from "./slots";
 
@@ -76,6 +77,24 @@ export class Painting {
     camera.width = this.layout.plotWidth;
     camera.height = this.layout.plotHeight;
     camera.margin = Math.round(Math.min(MARGIN * this.layout.ratio, this.layout.plotWidth / 10));
+  }
+
+  /** Beside the crosshair by columns and rows, CSS pixels; null: there is none. */
+  beside(scene: Scene, columns: number, rows: number): Point | null {
+    const { camera } = scene;
+    const { ratio } = this.layout;
+    if (!this.cross) return null;
+    const { x, y } = this.cross;
+    return { x: (x + columns * camera.zoom.columnPx) / ratio, y: (y - rows * camera.rowPx) / ratio };
+  }
+
+  /** The newest column's place, at half the height. */
+  newest(scene: Scene): Point {
+    const { ratio, plotWidth, plotHeight } = this.layout;
+    const { camera, timeline, now } = scene;
+    const column = timeline.newestBefore(Math.min(now, camera.edge));
+    const x = column ? camera.xOf(column.time) + 1 : plotWidth / 2;
+    return { x: x / ratio, y: plotHeight / 2 / ratio };
   }
 
   /** `isWhole` false: only the crosshair has moved. */

@@ -2,22 +2,23 @@
 
 import type { End, Market, Mode } from "../app";
 import { element, put } from "../shell/dom";
-import { Controls } from "./controls";
-import type { Commands } from "./controls";
+import { Controls, type Commands } from "./controls";
 import { Tip } from "./crosshair";
 import { bindKeys } from "./keys";
 import { Legend } from "./legend";
 import type { Loading } from "./loader";
-import { momentText } from "./layout";
-import { nextSpan, title } from "./marks";
+import { noteOf, sentence } from "./note";
 import { Painting } from "./painting";
-import { listen } from "./pointer";
+import { listen, type Point } from "./pointer";
 import { readingAt, summary } from "./reading";
-import { automatic } from "./scale";
-import { Scene } from "./scene";
-import { Supply } from "./supply";
+import type { Scene } from "./scene";
+import { Supply, sceneFor } from "./supply";
 import { ColumnTable } from "./table";
 
+/** Of a link that says only where it begins. */
+const USUAL_MS = 600_000;
+/** An arrow moves the picture by so much, CSS pixels. */
+const ARROW_PX = 48;
 const LOOK_MS = 250;
 const SLOW_MS = 1_000;
 const SUMMARY_MS = 5_000;
@@ -30,12 +31,11 @@ export class Panel {
   private readonly tip = new Tip();
   private readonly legend = new Legend((contrast) => {
     this.scene.setContrast(contrast);
-    this.showLegend();
-    this.isDirty = true;
+    this.recolour();
   });
   private readonly table = new ColumnTable();
   private readonly controls: Controls;
-  private readonly note = element("p", { class: "heat-note", role: "status" });
+  private readonly note = element("p", { class: "heat-note" });
   private readonly heard = element("p", { class: "heard", id: "heat-summary" });
   private readonly ends: End[] = [];
   private readonly still = window.matchMedia("(prefers-reduced-motion: reduce)");
@@ -58,32 +58,28 @@ export class Panel {
   ) {
     this.scene = this.makeScene();
     this.supply = this.makeSupply();
-    this.controls = new Controls(market, this.commands, this.painting.palette, this.painting.shown);
+    this.controls = new Controls(this.commands, this.painting.palette, this.painting.shown);
     this.surface.setAttribute("aria-describedby", this.heard.id);
-    const picture = element("div", { class: "heat-picture" }, this.painting.cells, this.painting.over);
-    this.surface.append(picture, this.tip.root);
+    this.surface.append(this.painting.cells, this.painting.over, this.tip.root);
     root.append(this.controls.root, this.legend.root, this.note, this.surface, this.table.root, this.heard);
     const sized = new ResizeObserver(() => this.resize());
     sized.observe(this.surface);
     this.ends.push(
       () => sized.disconnect(),
-      () => this.controls.close(),
       market.app.theme.watch((theme) => {
         this.painting.dress(theme);
-        this.scene.isAllChanged();
-        this.showLegend();
-        this.isDirty = true;
+        this.recolour();
       }),
       market.view.watch(() => this.view()),
       market.mode.watch((mode) => this.follow(mode)),
       listen(this.surface, {
-        cross: (at) => this.cross(at),
+        cross: (at) => this.point(at),
         pan: (dx, dy) => this.pan(dx, dy),
         zoomTime: (by, x) => this.zoom(() => this.scene.camera.zoomTime(by, x * this.painting.layout.ratio)),
         zoomPrice: (by, y) =>
           this.zoom(() => this.scene.camera.zoomPrice(by, y * this.painting.layout.ratio)),
       }),
-      bindKeys(this, this.commands, market.app.keys),
+      bindKeys(this, this.commands, market.app.keys, market.app.say),
     );
     this.frame = requestAnimationFrame((at) => this.run(at));
   }
@@ -102,12 +98,10 @@ export class Panel {
       this.isDirty = true;
     },
     home: () => this.home(),
-    gap: (isNewer) => this.gap(isNewer),
     table: () => this.controls.table.setAttribute("aria-pressed", String(this.table.toggle())),
     palette: (name) => {
       this.painting.palette = name;
-      this.showLegend();
-      this.isDirty = true;
+      this.recolour();
     },
     bucketSize: (size) => {
       this.scene.choose(size, true);
@@ -121,34 +115,24 @@ export class Panel {
 
   /** CSS pixels; positive: later, higher. */
   pan(dx: number, dy: number): void {
-    const { camera } = this.scene;
     const { ratio } = this.painting.layout;
-    if (dx) camera.panTime(dx * ratio);
-    if (dy) camera.panPrice(dy * ratio);
+    if (dx) this.scene.camera.panTime(dx * ratio);
+    if (dy) this.scene.camera.panPrice(dy * ratio);
     this.isDirty = true;
   }
 
   /** Arrows move the crosshair by a column or a row if it is theirs, else the picture. */
   arrow(dx: number, dy: number): void {
-    const { camera } = this.scene;
-    const { ratio } = this.painting.layout;
-    const cross = this.painting.cross;
-    if (!this.isByKeys || !cross) return this.pan(dx * 48, dy * 48);
-    this.cross({
-      x: (cross.x + dx * camera.zoom.columnPx) / ratio,
-      y: (cross.y - dy * camera.rowPx) / ratio,
-    });
+    const cross = this.isByKeys ? this.painting.beside(this.scene, dx, dy) : null;
+    if (cross) this.cross(cross);
+    else this.pan(dx * ARROW_PX, dy * ARROW_PX);
   }
 
   /** The crosshair is given to the keys, at the newest column, or taken away. */
   toggleCross(isOn = !this.isByKeys): void {
-    const { layout } = this.painting;
-    const { scene } = this;
     this.isByKeys = isOn;
-    if (!isOn) return this.cross(null);
-    const newest = scene.timeline.newestBefore(Math.min(scene.now, scene.camera.edge));
-    const x = newest ? scene.camera.xOf(newest.time) + 1 : layout.plotWidth / 2;
-    this.cross({ x: x / layout.ratio, y: layout.plotHeight / 2 / layout.ratio });
+    this.cross(isOn ? this.painting.newest(this.scene) : null);
+    if (!isOn) return;
     this.surface.focus();
     this.sayCross();
   }
@@ -158,40 +142,13 @@ export class Panel {
     const { cross } = this.painting;
     if (!cross) return;
     const { camera } = this.scene;
-    const read = readingAt(this.scene, camera.timeAt(cross.x), camera.bucketAt(cross.y));
-    const parts = [
-      read.prices,
-      read.ask && `ask ${read.ask.text}`,
-      read.bid && `bid ${read.bid.text}`,
-      read.state,
-    ];
-    this.market.app.say(parts.filter(Boolean).join(", "));
+    this.market.app.say(sentence(readingAt(this.scene, camera.timeAt(cross.x), camera.bucketAt(cross.y))));
   }
 
-  say(): void {
-    this.market.app.say(summary(this.scene, this.market.view.value.symbol));
-  }
-
+  /** To what is newest, live or in the replay; a link's range is left. */
   private home(): void {
     this.scene.camera.home();
-    this.scene.isAllChanged();
-    const { from, to } = this.market.view.value;
-    if (from !== null || to !== null) this.market.view.patch({ from: null, to: null });
-    this.isDirty = true;
-  }
-
-  private gap(isNewer: boolean): void {
-    const { camera } = this.scene;
-    const middle = camera.isLive ? Infinity : (camera.start + camera.edge) / 2;
-    const all = this.scene.gaps.within(-Infinity, Infinity);
-    const near = this.scene.spans();
-    const known = [...all, ...near.filter((span) => !all.includes(span))].sort((a, b) => a.from - b.from);
-    const found = nextSpan(known, middle, isNewer);
-    if (!found) return this.market.app.say("No gap is known of this time.");
-    camera.right = found.from + (camera.width / 2) * camera.msPerPx;
-    if (camera.right > this.scene.now) camera.right = null;
-    this.market.app.say(`Gap: ${title(found)}, ${momentText(found.from)}`);
-    this.isDirty = true;
+    this.market.view.patch({ from: null, to: null });
   }
 
   private zoom(change: () => boolean): void {
@@ -203,20 +160,24 @@ export class Panel {
     this.isDirty = true;
   }
 
-  private cross(at: { x: number; y: number } | null): void {
+  /** A pointer that moves takes the crosshair from the keys; one that leaves does not. */
+  private point(at: Point | null): void {
+    if (at) this.isByKeys = false;
+    if (!this.isByKeys) this.cross(at);
+  }
+
+  /** At a place of the surface, CSS pixels; null or outside of the cells: nowhere. One that keys move stays inside. */
+  private cross(at: Point | null): void {
     const { layout } = this.painting;
-    const inside = at && at.x * layout.ratio < layout.plotWidth && at.y * layout.ratio < layout.plotHeight;
-    const clamped = this.isByKeys && at && !inside ? null : at;
-    if (this.isByKeys && !clamped) return void (at && this.market.app.say("The picture's edge."));
-    this.painting.cross = inside ? { x: at.x * layout.ratio, y: at.y * layout.ratio } : null;
+    const [x, y] = at ? [at.x * layout.ratio, at.y * layout.ratio] : [-1, -1];
+    const isInside = x >= 0 && y >= 0 && x < layout.plotWidth && y < layout.plotHeight;
+    if (at && !isInside && this.isByKeys) return this.market.app.say("The edge of the picture.");
+    this.painting.cross = isInside ? { x, y } : null;
     this.isCrossMoved = true;
   }
 
   private makeScene(): Scene {
-    const { symbol } = this.market.view.value;
-    const row = this.market.symbols.find((one) => one.symbol === symbol);
-    const pace = { tick: row?.tick_ms ?? 500, stored: row?.store_interval_ms ?? 1_000 };
-    const made = new Scene(pace, row?.heatmap_depth ?? 50, `${Number(row?.bucket_size ?? 1).toFixed(8)}`);
+    const made = sceneFor(this.market);
     this.painting.aim(made);
     made.fit();
     return made;
@@ -224,8 +185,7 @@ export class Panel {
 
   private makeSupply(): Supply {
     const { exchanges } = this.market.view.value;
-    const names = this.market.exchanges.map((one) => one.exchange).sort();
-    this.painting.lanes = exchanges ? [...exchanges].sort() : names;
+    this.painting.lanes = [...(exchanges ?? this.market.exchanges.map((one) => one.exchange))].sort();
     return new Supply(
       this.market,
       this.scene,
@@ -246,16 +206,17 @@ export class Panel {
     }
     this.shownView = now;
     this.surface.setAttribute("aria-label", `Heatmap of ${symbol}`);
-    if (from !== null) this.scene.camera.show(from, to ?? this.market.now() ?? from + 600_000);
+    const { camera } = this.scene;
+    if (from !== null) camera.show(from, to ?? this.market.now() ?? from + USUAL_MS);
+    else if (!camera.isLive) camera.home();
     this.isDirty = true;
   }
 
   /** What begins to move, live or replayed, is followed. */
   private follow(mode: Mode): void {
-    const moves = mode.name === "live" || mode.state === "running" ? `${mode.name}` : "";
+    const moves = mode.name === "live" || mode.state === "running" ? mode.name : "";
     if (moves && moves !== this.moves && this.moves !== null) {
       this.scene.camera.home();
-      this.scene.isAllChanged();
       this.isDirty = true;
     }
     this.moves = moves;
@@ -285,7 +246,7 @@ export class Panel {
     const hasMoved = scene.tick(this.still.matches ? Math.floor(now / period) * period : now);
     if (frameAt - this.lookedAt >= LOOK_MS) {
       this.lookedAt = frameAt;
-      this.supply.look(now);
+      this.supply.look(now, this.market.app.clock.now() ?? now);
     }
     if (frameAt - this.slowAt >= SLOW_MS) this.slow(frameAt);
     const isWhole = hasMoved || this.isDirty;
@@ -297,59 +258,41 @@ export class Panel {
   private slow(frameAt: number): void {
     this.slowAt = frameAt;
     const { scene } = this;
-    if (scene.adjust()) this.isDirty = true;
-    this.showLegend();
+    this.recolour(scene.adjust());
     this.controls.showSizes(scene.timeline.sizes, scene.bucketSize);
     this.controls.live.setAttribute("aria-pressed", String(scene.camera.isLive));
     this.tell();
     if (frameAt - this.heardAt < SUMMARY_MS) return;
     this.heardAt = frameAt;
-    put(this.heard, summary(scene, this.market.view.value.symbol));
+    put(this.heard, this.summary());
+  }
+
+  /** The picture in sentences. */
+  summary(): string {
+    return summary(this.scene, this.market.view.value.symbol);
   }
 
   /** What the crosshair reads, and the column in the table. */
   private read(): void {
-    const { painting, scene, table } = this;
-    const { cross, layout } = painting;
-    if (table.isOpen) {
-      const time = cross ? scene.camera.timeAt(cross.x) : Math.min(scene.now, scene.camera.edge);
-      const column = cross
-        ? scene.timeline.columnAt(scene.timeline.slotOf(time))
-        : scene.timeline.newestBefore(time);
-      table.show(column);
-    }
-    if (!cross || scene.camera.middle === null) {
-      this.tip.hide();
-      if (this.isCrossMoved) this.market.place.set(null);
-      return;
-    }
-    const [time, bucket] = [scene.camera.timeAt(cross.x), scene.camera.bucketAt(cross.y)];
-    const { ratio, plotWidth, plotHeight } = layout;
-    const reading = readingAt(scene, time, bucket);
-    this.tip.show(reading, cross.x / ratio, cross.y / ratio, plotWidth / ratio, plotHeight / ratio);
-    if (this.isCrossMoved) this.market.place.set({ time, price: bucket * scene.size });
+    const { scene } = this;
+    const { cross, layout } = this.painting;
+    this.table.follow(scene, cross);
+    this.tip.follow(scene, layout, cross);
+    if (!this.isCrossMoved) return;
+    const { camera } = scene;
+    const isKnown = cross !== null && camera.middle !== null;
+    const price = isKnown ? camera.bucketAt(cross.y) * scene.size : 0;
+    this.market.place.set(isKnown ? { time: camera.timeAt(cross.x), price } : null);
   }
 
-  private showLegend(): void {
-    const { scene, painting, market } = this;
-    const data = automatic(scene.timeline.histogram, scene.contrast);
-    this.legend.show(scene.contrast, scene.chosen !== null, data, painting.palette, market.app.theme.value);
+  /** The legend shows how it stands; `isOther`: the colours are others. */
+  private recolour(isOther = true): void {
+    this.legend.show(this.scene, this.painting.palette, this.market.app.theme.value);
+    if (isOther) this.isDirty = true;
   }
 
   private tell(): void {
-    put(this.note, noteOf(this.loading, this.scene, this.market.now()));
+    const { market } = this;
+    put(this.note, noteOf(this.loading, this.scene, market.now(), market.mode.value.name === "live"));
   }
-}
-
-/** What the picture lacks at the moment, and what is done about it; empty: nothing. */
-function noteOf(loading: Loading, scene: Scene, now: number | null): string {
-  if (now === null) return "Waiting for the server's time …";
-  if (loading.state === "waiting")
-    return `History: ${loading.text}. Asked again in ${Math.ceil(loading.retryMs / 1_000)} s.`;
-  if (loading.state === "refused") return `History: ${loading.text}.`;
-  if (loading.state === "loading") return "Loading history …";
-  if (scene.camera.middle === null) return "No order book has come yet: as soon as one does it is here.";
-  if (!scene.camera.isLive)
-    return `Looking at the past, until ${momentText(scene.camera.edge)}. Home: back to now.`;
-  return "";
 }

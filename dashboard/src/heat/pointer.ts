@@ -2,9 +2,15 @@
 
 import type { End } from "../app";
 
+/** CSS pixels of the surface. */
+export interface Point {
+  readonly x: number;
+  readonly y: number;
+}
+
 export interface Moves {
-  /** CSS pixels of the surface; null: the pointer has left. */
-  cross(at: { x: number; y: number } | null): void;
+  /** Null: the pointer has left. */
+  cross(at: Point | null): void;
   pan(dx: number, dy: number): void;
   zoomTime(by: number, x: number): void;
   zoomPrice(by: number, y: number): void;
@@ -17,10 +23,10 @@ const PINCH_STEP = 40;
 export function listen(surface: HTMLElement, moves: Moves): End {
   const abort = new AbortController();
   const options = { signal: abort.signal };
-  const pointers = new Map<number, { x: number; y: number }>();
+  const pointers = new Map<number, Point>();
   let wheel = 0;
   let pinch = 0;
-  const place = (event: MouseEvent): { x: number; y: number } => {
+  const place = (event: MouseEvent): Point => {
     const box = surface.getBoundingClientRect();
     return { x: event.clientX - box.left, y: event.clientY - box.top };
   };
@@ -73,16 +79,16 @@ export function listen(surface: HTMLElement, moves: Moves): End {
 
 /** Fingers that part in x zoom time, those that part in y the price. What is left of the travel. */
 function pinched(
-  pointers: ReadonlyMap<number, { x: number; y: number }>,
+  pointers: ReadonlyMap<number, Point>,
   id: number,
-  at: { x: number; y: number },
+  at: Point,
   travelled: number,
   moves: Moves,
 ): number {
   const former = pointers.get(id)!;
   const other = [...pointers].find(([one]) => one !== id)![1];
   const isTime = Math.abs(at.x - other.x) >= Math.abs(at.y - other.y);
-  const distance = (from: { x: number; y: number }): number =>
+  const distance = (from: Point): number =>
     isTime ? Math.abs(from.x - other.x) : Math.abs(from.y - other.y);
   const travel = travelled + distance(at) - distance(former);
   const steps = Math.trunc(travel / PINCH_STEP);

@@ -42,8 +42,9 @@ export class Scene {
   now = 0;
   /** Ring columns to paint; null: all. */
   private changed: Set<number> | null = null;
-  private spansMade: readonly Span[] | null = null;
+  private spansMade: { readonly of: string; readonly spans: readonly Span[] } | null = null;
   private isSizeChosen = false;
+  private followed: Column | null = null;
 
   constructor(
     readonly pace: Pace,
@@ -58,18 +59,11 @@ export class Scene {
     this.contrast = automatic(this.timeline.histogram);
   }
 
-  /** Forget all: another symbol, another source. */
-  reset(): void {
-    this.timeline = new Timeline(this.camera.zoom.period, this.pace);
-    this.bests = new Bests(this.timeline.period, SLOTS);
-    this.trades.clear();
-    this.vwap.clear();
-    this.gaps.clear();
-    this.contrast = automatic(this.timeline.histogram);
+  /** Another source begins: live, or a replay. What is known of a time stays known; what is newest is to be told. */
+  restart(): void {
     this.liveAt = this.firstLiveAt = null;
-    this.camera.middle = null;
-    this.camera.home();
-    this.ring.bucketSize = "";
+    this.camera.isFollowingPrice = true;
+    this.followed = null;
     this.isAllChanged();
   }
 
@@ -77,7 +71,16 @@ export class Scene {
   tick(now: number): boolean {
     this.now = now;
     const hasMoved = this.camera.tick(now);
-    return this.frame() || hasMoved;
+    const hasFollowed = this.follow();
+    return this.frame() || hasMoved || hasFollowed;
+  }
+
+  /** The price at the right edge is kept in sight, also in the past; whether the picture had to move for it. */
+  private follow(): boolean {
+    const column = this.timeline.newestBefore(Math.min(this.now, this.camera.edge));
+    if (column === null || column === this.followed) return false;
+    this.followed = column;
+    return this.see(column);
   }
 
   put(column: Column, isLive: boolean): void {
@@ -89,7 +92,6 @@ export class Scene {
     }
     const [from, until] = this.timeline.put(column);
     this.touch(from, until);
-    if (isLive || this.camera.middle === null) this.see(column);
   }
 
   putHole(from: number, until: number, hole: Hole): void {
@@ -114,6 +116,7 @@ export class Scene {
   /** Show columns of this bucket size; `isByHand`: whatever size comes live. */
   choose(bucketSize: string, isByHand = false): void {
     this.isSizeChosen = isByHand;
+    this.followed = null;
     if (this.camera.middle !== null)
       this.camera.middle = Math.round((this.camera.middle * Number(this.bucketSize)) / Number(bucketSize));
     this.bucketSize = bucketSize;
@@ -150,14 +153,16 @@ export class Scene {
     return found;
   }
 
-  /** What is not known within the window, of whom and why; by records of gaps and by the columns. */
+  /** What is not known of the time that is seen, of whom and why; by records of gaps and by the columns. */
   spans(): readonly Span[] {
-    if (this.spansMade) return this.spansMade;
     const { timeline } = this;
-    const told = this.gaps.within(timeline.timeOf(timeline.first), timeline.timeOf(timeline.end));
-    const step = Math.max(timeline.period, this.pace.stored);
-    this.spansMade = merged(told, seen(timeline, timeline.first, timeline.end), step);
-    return this.spansMade;
+    const [from, until] = this.camera.slots();
+    const of = `${from} ${until} ${timeline.period}`;
+    if (this.spansMade?.of === of) return this.spansMade.spans;
+    const told = this.gaps.within(timeline.timeOf(from), timeline.timeOf(until));
+    const spans = merged(told, seen(timeline, from, until), Math.max(timeline.period, this.pace.stored));
+    this.spansMade = { of, spans };
+    return spans;
   }
 
   spansChanged(): void {
@@ -187,15 +192,10 @@ export class Scene {
     return this.anchor();
   }
 
-  /** A column of history: the price is around it, if nothing newer has told. */
-  arrived(column: Column): void {
-    if (this.camera.middle === null || (!this.camera.isLive && this.liveAt === null)) this.see(column);
-  }
-
-  private see(column: Column): void {
+  private see(column: Column): boolean {
     const { bid, ask } = bestBuckets(column);
-    if (column.bucketSize !== this.bucketSize || (bid === null && ask === null)) return;
-    this.camera.see(((bid ?? ask!) + (ask ?? bid!) + 1) / 2);
+    if (column.bucketSize !== this.bucketSize || (bid === null && ask === null)) return false;
+    return this.camera.see(((bid ?? ask!) + (ask ?? bid!) + 1) / 2);
   }
 
   private moveWindow(): void {

@@ -2,35 +2,39 @@
 
 import { radius } from "./lines";
 import type { Context, Picture } from "./picture";
+import type { Scene } from "./scene";
 
 export function drawBest(context: Context, picture: Picture): void {
   const { scene, layout, ink } = picture;
-  const { bests, camera, timeline } = scene;
-  const [from, until] = camera.slots();
   for (const side of ["bid", "ask"] as const) {
     context.beginPath();
-    let isDrawing = false;
-    for (let slot = from; slot < until; slot++) {
-      const price = bests.at(timeline, slot)?.[side] ?? null;
-      if (price === null) {
-        isDrawing = false;
-        continue;
-      }
-      const x = camera.xOf(timeline.timeOf(slot));
-      const y = camera.yOf(price / scene.size);
-      if (isDrawing) context.lineTo(x, y);
-      else context.moveTo(x, y);
-      context.lineTo(x + camera.zoom.columnPx, y);
-      isDrawing = true;
-    }
+    trace(context, scene, side);
     // A dark edge keeps the line apart from bright cells.
-    context.lineJoin = "round";
     context.strokeStyle = ink.panel;
     context.lineWidth = 3 * layout.ratio;
     context.stroke();
     context.strokeStyle = ink[side];
     context.lineWidth = 1.5 * layout.ratio;
     context.stroke();
+  }
+}
+
+/** Steps, with corners only where the price changes; cut where none is known. */
+function trace(context: Context, scene: Scene, side: "bid" | "ask"): void {
+  const { bests, camera, timeline } = scene;
+  const [from, until] = camera.slots();
+  let former: number | null = null;
+  for (let slot = from; slot <= until; slot++) {
+    const price = slot < until ? (bests.at(timeline, slot)?.[side] ?? null) : null;
+    if (price === former) continue;
+    const x = camera.xOf(timeline.timeOf(slot));
+    if (former !== null) context.lineTo(x, camera.yOf(former / scene.size));
+    if (price !== null) {
+      const y = camera.yOf(price / scene.size);
+      if (former === null) context.moveTo(x, y);
+      else context.lineTo(x, y);
+    }
+    former = price;
   }
 }
 
@@ -61,13 +65,18 @@ export function drawBubbles(context: Context, picture: Picture): void {
   const largest = bubbles[0]?.size ?? 0;
   context.lineWidth = layout.ratio;
   context.strokeStyle = ink.panel;
-  for (const bubble of bubbles) {
-    const x = camera.xOf(timeline.timeOf(bubble.slot)) + camera.zoom.columnPx / 2;
-    const y = camera.yOf((bubble.row + 0.5) * camera.step);
+  for (const side of ["buy", "sell"]) {
     context.beginPath();
-    context.arc(x, y, radius(bubble.size, largest, 14 * layout.ratio), 0, 2 * Math.PI);
+    for (const bubble of bubbles) {
+      if (bubble.side !== side) continue;
+      const x = camera.xOf(timeline.timeOf(bubble.slot)) + camera.zoom.columnPx / 2;
+      const y = camera.yOf((bubble.row + 0.5) * camera.step);
+      const size = radius(bubble.size, largest, 13 * layout.ratio);
+      context.moveTo(x + size, y);
+      context.arc(x, y, size, 0, 2 * Math.PI);
+    }
     context.globalAlpha = 0.75;
-    context.fillStyle = bubble.side === "buy" ? ink.bid : ink.ask;
+    context.fillStyle = side === "buy" ? ink.bid : ink.ask;
     context.fill();
     context.globalAlpha = 1;
     context.stroke();

@@ -5,7 +5,7 @@
 
 import { NOTHING, add, isNothing, parseAmount, valueOf } from "./amount";
 import type { Amount } from "./amount";
-import { emptyCells } from "./columns";
+import { emptyCells, shared } from "./columns";
 import type { Cells, Column } from "./columns";
 import type { BookTick, Missing } from "./records";
 import { levelOf } from "./scale";
@@ -89,8 +89,8 @@ export function columnOfBooks(
     ),
     low: Math.max(Number.isFinite(low) ? low : -Infinity, ...live.map((tick) => lowest(tick, size))),
     high: Math.min(Number.isFinite(high) ? high : Infinity, ...live.map((tick) => highest(tick, size))),
-    exchanges: [...present],
-    missing,
+    exchanges: shared([...present]),
+    missing: shared(missing),
     ticks: 1,
   };
   return {

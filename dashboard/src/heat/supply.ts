@@ -14,15 +14,26 @@ import type {
 import { columnOf } from "./columns";
 import { Loader } from "./loader";
 import type { Loading, Range } from "./loader";
-import type { Scene } from "./scene";
+import { Scene } from "./scene";
 import { Sum } from "./sum";
 import type { Timeline } from "./timeline";
 
+const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
-/** Gaps and trades of so long before the first one known are asked for at once. */
+/** Gaps of so long before what is looked at are asked for with it. */
 const GAPS_AHEAD_MS = DAY_MS;
+/** Trades of so long are shown. */
 const TRADES_MS = 600_000;
+/** Between two looks the feed brings what is newest; a longer leap is another place. */
+const LEAP_MS = 3_000;
 const MOST_PAGES = 3;
+
+/** An empty scene of the symbol in view, with its depth, pace and bucket size. */
+export function sceneFor(market: Market): Scene {
+  const row = market.symbols.find((one) => one.symbol === market.view.value.symbol);
+  const pace = { tick: row?.tick_ms ?? 500, stored: row?.store_interval_ms ?? 1_000 };
+  return new Scene(pace, row?.heatmap_depth ?? 50, Number(row?.bucket_size ?? 1).toFixed(8));
+}
 
 export class Supply {
   private readonly loader: Loader;
@@ -30,9 +41,10 @@ export class Supply {
   private readonly abort = new AbortController();
   private readonly exchanges: readonly string[] | null;
   private readonly symbol: string;
-  /** From when on gaps and trades are known; null: not asked for yet. */
+  /** From when on gaps are known; of which time trades, and of which day candles; null: not asked for yet. */
   private gapsFrom: number | null = null;
-  private tradesFrom: number | null = null;
+  private tradesOf: Range | null = null;
+  private day: number | null = null;
 
   constructor(
     private readonly market: Market,
@@ -51,14 +63,16 @@ export class Supply {
     for (const end of this.ends.splice(0)) end();
   }
 
-  /** See whether history is wanted for what is looked at. */
-  look(now: number): void {
+  /** See whether history is wanted for what is looked at. `now` is live's, or a replay's; `present` always the server's. */
+  look(now: number, present: number): void {
     const { scene } = this;
     const slots = scene.camera.slots();
     const from = scene.timeline.timeOf(Math.max(slots[0], scene.timeline.first));
     if (this.exchanges) this.mark(slots, now);
-    else this.loader.look(scene.timeline, slots, now, (range) => this.came(scene.timeline, range));
-    this.lookAround(from, now);
+    else this.loader.look(scene.timeline, slots, present, (range) => this.came(scene.timeline, range));
+    this.lookForGaps(from, present);
+    this.lookForTrades(from, now);
+    this.lookForCandles(now);
   }
 
   /** Another period: what is under way is of no use. */
@@ -68,8 +82,6 @@ export class Supply {
 
   private came(timeline: Timeline, range: Range): void {
     if (timeline !== this.scene.timeline) return;
-    const column = timeline.newestBefore(timeline.timeOf(range.until));
-    if (column) this.scene.arrived(column);
     this.scene.touch(range.from, range.until);
     this.scene.adjust(true);
     this.changed();
@@ -156,9 +168,8 @@ export class Supply {
   }
 
   private reset(): void {
-    this.scene.reset();
+    this.scene.restart();
     this.loader.reset();
-    this.gapsFrom = this.tradesFrom = null;
   }
 
   private gap(record: GapRecord): void {
@@ -167,48 +178,45 @@ export class Supply {
     this.scene.spansChanged();
   }
 
-  /** Gaps, trades and the day's candles of the time that is looked at, once. */
-  private lookAround(from: number, now: number): void {
-    if (this.gapsFrom === null) void this.candles(now);
-    const gapsUntil = this.gapsFrom ?? now;
-    if (this.gapsFrom === null || from < this.gapsFrom) {
-      this.gapsFrom = Math.min(from, now) - GAPS_AHEAD_MS;
-      void this.gaps(this.gapsFrom, gapsUntil + 1);
-    }
-    const tradesUntil = this.tradesFrom ?? now;
+  private lookForGaps(from: number, present: number): void {
+    if (this.gapsFrom !== null && from >= this.gapsFrom) return;
+    const until = this.gapsFrom ?? present;
+    this.gapsFrom = Math.min(from, present) - GAPS_AHEAD_MS;
+    void this.rows<GapRecord>("/v1/gaps", { from: this.gapsFrom, to: until + 1 }, (row) => this.gap(row));
+  }
+
+  private lookForTrades(from: number, now: number): void {
     const start = Math.max(from, now - TRADES_MS);
-    if (this.tradesFrom === null || start < this.tradesFrom) {
-      this.tradesFrom = start;
-      void this.trades(start, tradesUntil);
+    const had = this.tradesOf;
+    const isNear = had !== null && now >= had.from && now <= had.until + LEAP_MS;
+    if (isNear && start >= had.from) {
+      this.tradesOf = { from: had.from, until: Math.max(had.until, now) };
+      return;
     }
-  }
-
-  private gaps(from: number, until: number): Promise<void> {
-    return this.rows<GapRecord>("/v1/gaps", { from: Math.floor(from), to: Math.ceil(until) }, (row) =>
-      this.gap(row),
-    );
-  }
-
-  private trades(from: number, until: number): Promise<void> {
-    const range = { from: Math.floor(from), to: Math.ceil(until) };
-    return this.rows<TradeRecord>("/v1/trades", range, (row) => {
+    const until = isNear ? had.from : now;
+    this.tradesOf = { from: start, until: isNear ? Math.max(had.until, now) : now };
+    void this.rows<TradeRecord>("/v1/trades", { from: start, to: until }, (row) => {
       if (!this.exchanges || this.exchanges.includes(row.exchange)) this.scene.trades.add(row);
     });
   }
 
-  private candles(now: number): Promise<void> {
-    const range = { timeframe: "1m", from: Math.floor(now / DAY_MS) * DAY_MS, to: Math.ceil(now) };
-    return this.rows<OhlcvRecord>("/v1/ohlcv", range, (row) => this.scene.vwap.add(row));
+  private lookForCandles(now: number): void {
+    const day = Math.floor(now / DAY_MS);
+    if (day === this.day) return;
+    this.day = day;
+    const range = { timeframe: "1m", from: day * DAY_MS, to: Math.min(now + MINUTE_MS, (day + 1) * DAY_MS) };
+    void this.rows<OhlcvRecord>("/v1/ohlcv", range, (row) => this.scene.vwap.add(row));
   }
 
   /** A few pages of rows. What can't be had is left out: it lies over the picture and is no part of it. */
   private async rows<T>(
     path: string,
-    range: Record<string, string | number>,
+    range: { from: number; to: number; timeframe?: string },
     take: (row: T) => void,
   ): Promise<void> {
-    if (Number(range["from"]) >= Number(range["to"])) return;
-    const params = { symbol: this.symbol, limit: 10_000, ...range };
+    const [from, to] = [Math.floor(range.from), Math.ceil(range.to)];
+    if (from >= to) return;
+    const params = { symbol: this.symbol, limit: 10_000, ...range, from, to };
     try {
       let pages = 0;
       for await (const page of this.market.app.rest.pages<T>(path, params, this.abort.signal)) {

@@ -5,7 +5,9 @@ import { lacking } from "./columns";
 import type { Column } from "./columns";
 import { momentText } from "./layout";
 import { title } from "./marks";
+import type { Cross } from "./picture";
 import { bucketText, rowsOf } from "./reading";
+import type { Scene } from "./scene";
 
 export class ColumnTable {
   readonly root: HTMLElement;
@@ -46,9 +48,19 @@ export class ColumnTable {
     return this.isOpen;
   }
 
-  /** `price`: the row to bring into sight. */
-  show(column: Column | null): void {
-    if (!this.isOpen || column === this.shown) return;
+  /** The column under the crosshair; without one the newest that is seen. */
+  follow(scene: Scene, cross: Cross | null): void {
+    if (!this.isOpen) return;
+    const { camera, timeline } = scene;
+    this.show(
+      cross
+        ? timeline.columnAt(timeline.slotOf(camera.timeAt(cross.x)))
+        : timeline.newestBefore(Math.min(scene.now, camera.edge)),
+    );
+  }
+
+  private show(column: Column | null): void {
+    if (column === this.shown) return;
     this.shown = column;
     if (!column) {
       this.caption.textContent = "No column is known of this time.";

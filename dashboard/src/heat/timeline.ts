@@ -26,6 +26,8 @@ interface Entry {
   readonly hole: Hole | null;
   /** It stands for a tick that is not stored: the stored one before it is shown on. */
   readonly isHeld: boolean;
+  /** History has told of the whole slot: what it lacks is not stored. */
+  readonly isTold: boolean;
 }
 
 export class Timeline {
@@ -89,6 +91,25 @@ export class Timeline {
     return this.slots.unknown(from, until);
   }
 
+  /** The newest slots [start, end) between these that history is to tell of; null: none. */
+  untold(from: number, until: number): [number, number] | null {
+    const first = Math.max(from, this.first);
+    let end = Math.min(until, this.end);
+    while (end > first && !this.isWanted(end - 1)) end--;
+    let start = end;
+    while (start > first && this.isWanted(start - 1)) start--;
+    return start < end ? [start, end] : null;
+  }
+
+  /** History has told all that there is of these slots. */
+  confirm(from: number, until: number): void {
+    const end = Math.min(until, this.end);
+    for (let slot = Math.max(from, this.first); slot < end; slot++) {
+      const entry = this.slots.get(slot);
+      if (entry && !entry.isTold) this.set(slot, { ...entry, isTold: true });
+    }
+  }
+
   /**
    * A column, of a tick or of the database; the slots [from, until) that changed.
    *
@@ -99,10 +120,10 @@ export class Timeline {
     if (this.period >= this.pace.stored) return this.putLong(slot, column);
     const isStored = column.time % this.pace.stored === 0;
     const held = isStored ? Math.max(1, Math.round(this.pace.stored / this.period)) : 1;
-    this.set(slot, { column, hole: null, isHeld: false });
+    this.set(slot, { column, hole: null, isHeld: false, isTold: false });
     for (let at = slot + 1; at < slot + held; at++) {
       const known = this.slots.get(at);
-      if (!known?.column || known.isHeld) this.set(at, { column, hole: null, isHeld: true });
+      if (!known?.column || known.isHeld) this.set(at, { column, hole: null, isHeld: true, isTold: false });
     }
     return [slot, slot + held];
   }
@@ -111,7 +132,8 @@ export class Timeline {
   putHole(from: number, until: number, hole: Hole): boolean {
     const unknown = this.slots.unknown(from, until);
     for (const [start, end] of unknown) {
-      for (let slot = start; slot < end; slot++) this.set(slot, { column: null, hole, isHeld: false });
+      for (let slot = start; slot < end; slot++)
+        this.set(slot, { column: null, hole, isHeld: false, isTold: true });
     }
     return unknown.length > 0;
   }
@@ -132,8 +154,19 @@ export class Timeline {
     // A size that was changed within the slot: the later one is shown.
     const isSum = one !== null && one.bucketSize === other.bucketSize;
     const whole = isSum ? this.within(combined(one, other)) : other;
-    this.set(slot, { column: whole, hole: null, isHeld: false });
+    const isTold = this.slots.get(slot)?.isTold ?? false;
+    this.set(slot, { column: whole, hole: null, isHeld: false, isTold });
     return [slot, slot + 1];
+  }
+
+  /** Nothing is known of it; or, of a longer slot, live has not seen all of its ticks. */
+  private isWanted(slot: number): boolean {
+    const entry = this.slots.get(slot);
+    if (!entry) return true;
+    const isLong = this.period > this.pace.stored;
+    return (
+      isLong && entry.column !== null && !entry.isTold && entry.column.ticks < this.period / this.pace.stored
+    );
   }
 
   /** History that is asked for twice has no more ticks than the slot has. */

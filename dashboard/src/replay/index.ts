@@ -33,8 +33,6 @@ class Replay {
 
   constructor(private readonly market: Market) {
     const { app, view } = market;
-    // Before anything is shown: what is live has no range.
-    const { from, to } = view.value;
     this.player = new Player(market, new Sessions(app.rest, app.key));
     this.slider = new Slider((time) => (time === null ? this.player.live() : this.player.go(time)));
     this.bar = new Bar(this.player, this.slider.root, {
@@ -42,6 +40,9 @@ class Replay {
       copyLink: () => void this.copyLink(),
       spanChosen: () => this.show(),
     });
+    // First of all: what is live has no range, and would take the link's away.
+    const { from, to } = view.value;
+    if (from !== null) void this.player.still(to ?? from + market.seenMs);
     const showing = window.setInterval(() => this.show(), SHOW_MS);
     const leaving = (): void => this.player.close();
     window.addEventListener("pagehide", leaving);
@@ -52,7 +53,6 @@ class Replay {
       this.player.state.watch((state) => this.changed(state)),
       ...this.keys(),
     ];
-    if (from !== null) void this.player.still(to ?? from + market.seenMs);
   }
 
   get root(): HTMLElement {

@@ -25,7 +25,7 @@ export function word(state: State): string {
 
 /** A sentence for what is not usual, with what to do; "": nothing. */
 export function note(state: State): string {
-  const lost = state.missing.length > 0 ? ` Nobody has any more: ${state.missing.join("; ")}.` : "";
+  const lost = state.missing.length > 0 ? ` Missing: ${state.missing.join("; ")}.` : "";
   switch (state.name) {
     case "ended":
       return `This is all that there was when the replay began. Play goes on from here, Home is live.${lost}`;

@@ -71,20 +71,20 @@ describe("a link into the past", () => {
   test("says of each hole what it is: a lost connection, and what was not stored", async () => {
     const tab = await Tab.open(LINK);
     await settled(tab);
-    const words = new Set<string>();
-    const span = (end_us - begin_us) / 1_000;
+    let first = Infinity;
     const seen = { lost: "", hole: "" };
     for (let across = 0.02; across < 0.995; across += 0.012) {
       const place = await placeAt(tab.page, across, 0.4);
       if (!place) continue;
-      words.add(place.words);
+      first = Math.min(first, place.time);
       const inside = ([from, to]: [number, number]): boolean =>
-        place.time >= from / 1_000 && place.time < to / 1_000;
+        place.time >= from / 1_000 && place.time <= to / 1_000;
       if (inside(lost_us)) seen.lost ||= place.words;
       if (inside([hole_us[0] + 1_000_000, hole_us[1] - 1_000_000])) seen.hole ||= place.words;
     }
-    expect(span).toBe(75_000);
     expect(seen.lost).toMatch(/blind|disconnect|lost/i);
+    // The range of the link fills the picture.
+    expect(first).toBeLessThan(begin_us / 1_000 + 15_000);
     expect(seen.hole).toMatch(/not stored|stored/i);
     await tab.close();
   });

@@ -55,12 +55,34 @@ test("where all is known nothing is asked for", () => {
   expect(wanted(found, START / 500 - 40, START / 500, START, 100)).toBeNull();
 });
 
-test("longer slots are asked for whole", () => {
+test("longer slots are asked for whole, the one that goes on included", () => {
   const found = timeline(10_000);
   expect(wanted(found, START / 10_000 - 3, START / 10_000 + 1, START + 4_000, 100)).toEqual({
     from: START - 30_000,
-    until: START,
+    until: START + 10_000,
   });
+});
+
+test("a longer slot that live began in the middle of is asked for once it is over, and only once", () => {
+  const found = timeline(10_000);
+  const slot = START / 10_000;
+  const slots = [slot, slot + 2] as const;
+  // Nothing is known of the slot that goes on: its beginning is asked for.
+  expect(wanted(found, ...slots, START + 7_000, 100)).toEqual({ from: START, until: START + 10_000 });
+  take(found, answer(0, 10_000, [0]), { from: START, until: START + 10_000 }, START + 7_000);
+  for (let ms = 7_000; ms < 10_000; ms += 1_000)
+    found.put(columnOf(heat(ms, { bids: { 100: "2.00000000" } })));
+  expect(wanted(found, slot, slot + 1, START + 9_000, 100)).toBeNull();
+  const again = wanted(found, slot, slot + 1, START + 14_000, 100);
+  expect(again).toEqual({ from: START, until: START + 10_000 });
+  take(found, answer(0, 10_000, [0]), again!, START + 14_000);
+  expect(wanted(found, slot, slot + 1, START + 15_000, 100)).toBeNull();
+});
+
+test("a longer slot whose ticks all came live is not asked for", () => {
+  const found = timeline(5_000);
+  for (let ms = 0; ms < 5_000; ms += 500) found.put(columnOf(heat(ms)));
+  expect(wanted(found, START / 5_000, START / 5_000 + 1, START + 60_000, 100)).toBeNull();
 });
 
 test("what an answer lacks is a hole with its reason, and what is young is waited for", () => {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { columnOf } from "../../../src/heat/columns";
-import { Gaps, MOST_GAPS, kindOf, merged, nextSpan, seen, title } from "../../../src/heat/marks";
+import { Gaps, MOST_GAPS, kindOf, merged, seen, title } from "../../../src/heat/marks";
 import type { Span } from "../../../src/heat/marks";
 import { Timeline } from "../../../src/heat/timeline";
 import { START, heat, timeText } from "./world";
@@ -77,14 +77,4 @@ test("a gap's own record is better than the ticks that saw it, and what none tel
   expect(merged([span("okx", 1_200, null)], [span("okx", 1_500, 90_000)], 500)).toHaveLength(1);
   // One that began long before the record is not explained by it.
   expect(merged([span("okx", 5_000, null)], [span("okx", 1_000, 9_000)], 500)).toHaveLength(2);
-});
-
-test("from gap to gap, and around", () => {
-  const spans = [span("a", 1_000, 1_100), span("b", 2_000, 2_100), span("c", 3_000, null)];
-  expect(nextSpan(spans, 9_999, false)).toBe(spans[2]);
-  expect(nextSpan(spans, 3_000, false)).toBe(spans[1]);
-  expect(nextSpan(spans, 1_000, false)).toBe(spans[2]);
-  expect(nextSpan(spans, 1_000, true)).toBe(spans[1]);
-  expect(nextSpan(spans, 3_000, true)).toBe(spans[0]);
-  expect(nextSpan([], 0, true)).toBeNull();
 });
