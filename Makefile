@@ -128,7 +128,7 @@ sim-test: setup ## 200 bad days of every simulated exchange in memory (ARGS="--d
 load: setup ## ten exchanges at 2,000 frames/s for ten minutes: latency of each hop, memory, what went blind
 	$(PY) -m tests.load $(ARGS)
 
-replay-load: setup ## replays beside ten live exchanges at 1,000 frames/s: pace, ten sessions at once, what live feels
+replay-load: setup ## replays beside ten live exchanges at 1,000 frames/s and at rest: pace, ten at once, what live feels (ARGS=--alone: pace alone)
 	$(PY) -m tests.replay_load $(ARGS)
 
 frames: setup ## what coby decode makes of the recorded frames, into docs/frames.md

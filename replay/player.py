@@ -178,10 +178,7 @@ class Player(threading.Thread):
         return not self._given_up
 
     def _await(self, reached_ms: int) -> bool:
-        """Wait until that time is due; False if something else is to be done first.
-
-        A record that comes after later ones of its stream is due with these: the order stays as it was.
-        """
+        """Wait until that time is due, which no record was later than so far; False if something else comes first."""
         while True:
             now = monotonic()
             wait = self._pace.due(reached_ms, now) - now

@@ -241,13 +241,23 @@ def lag(latencies: Latencies) -> tuple[str, bool, str]:
     return what, late < LIVE_SECONDS, f"p99 {1e3 * late:.0f} ms, largest {1e3 * largest:.0f} ms"
 
 
+def beside_live(demo: Demo, manager: KafkaReplayManager, from_ms: int) -> list[tuple[str, bool, str]]:
+    """One at a time, which is not judged, then ten at once."""
+    pacing(demo, manager, from_ms)
+    to_ms = time.time_ns() // 10**6 - round(1000 * SETTLED_SECONDS)
+    with ExitStack() as open_:
+        sessions, latencies = together(demo, manager, open_, from_ms, to_ms)
+        return [lag(latencies), *truth(demo, manager, sessions)]
+
+
 @click.command()
 @click.option("--rate", default=560, show_default=True, help="Market events a second over all exchanges.")
 @click.option("--minutes", default=2.0, show_default=True, help="How long live runs before it is replayed.")
+@click.option("--alone", is_flag=True, help="One session at a time only, after the exchanges fell silent.")
 @click.option(
     "--folder", type=click.Path(path_type=Path), default=FOLDER, help="Data and logs (emptied first)."
 )
-def main(rate: int, minutes: float, folder: Path) -> None:
+def main(rate: int, minutes: float, alone: bool, folder: Path) -> None:
     """Replays beside ten live exchanges: pace, truth, and what live feels of it.
 
     \b
@@ -262,11 +272,7 @@ def main(rate: int, minutes: float, folder: Path) -> None:
         _wait(demo, max(60 * minutes, max(SPEEDS.values())) + SETTLED_SECONDS)
         manager = KafkaReplayManager(demo.config)
         stack.callback(manager.close)
-        pacing(demo, manager, from_ms)
-        to_ms = time.time_ns() // 10**6 - round(1000 * SETTLED_SECONDS)
-        with ExitStack() as open_:
-            sessions, latencies = together(demo, manager, open_, from_ms, to_ms)
-            lines = [lag(latencies), *truth(demo, manager, sessions)]
+        lines = [] if alone else beside_live(demo, manager, from_ms)
         held = summary(demo)
         lines += pacing(demo, manager, from_ms)
         for what, holds, figures in lines:
