@@ -48,8 +48,8 @@ STORED = ("trade", "book", "heatmap", "ohlcv", "gap", "quality", "continuity")
 SECOND_US = 1_000_000
 HOLE_SECONDS = (50, 55)
 """Of the recording: what was stored of these seconds is taken away."""
-LOST_SECONDS = (19, 20)
-"""Of the recording: its connection is lost in the first, and there again in the second (verify_run.frames)."""
+LOST_SECONDS = (19.5, 20.0)
+"""Of the recording: the ticks without its connection, lost at 19.1 s and there again at 20.1 s (verify_run.frames)."""
 
 
 class Recorded(NamedTuple):
@@ -105,7 +105,7 @@ def recorded_part(
             conn.execute(f"DELETE FROM {table} WHERE {span}", [one / SECOND_US for one in hole])
     env = {**kafka.env, **database.env, **redis.env, **more, "TOPIC_PREFIX": "recorded", "API_RATE": "1000"}
     with working(cfg), api_server(env, folder) as served:
-        lost = tuple(begin_us + second * SECOND_US for second in LOST_SECONDS)
+        lost = tuple(begin_us + round(second * SECOND_US) for second in LOST_SECONDS)
         end_us = log.records[-1].timestamp * 1_000
         yield Recorded(served.url, begin_us, end_us, lost, hole, expected(log, cfg))  # type: ignore[arg-type]
 

@@ -42,7 +42,7 @@ export class Controls {
         button("+", "Zoom in in time", () => commands.zoomTime(1)),
         button("↕−", "Zoom out in price", () => commands.zoomPrice(-1)),
         button("↕+", "Zoom in in price", () => commands.zoomPrice(1)),
-        button("Fit", "All prices of the newest column", commands.fit),
+        button("Fit", "Fit all prices of the newest column", commands.fit),
         this.live,
         this.table,
       ),

@@ -68,7 +68,8 @@ export class CandleChart {
     const changed = isSame ? bars.findIndex((one, at) => !alike(one, before[at])) : 0;
     if (changed < 0) return;
     // Later than anything there: the library takes them one by one. Otherwise all anew, which keeps the place, too.
-    if (isSame && before.length > 0 && changed >= before.length - 1) {
+    const last = before.at(-1);
+    if (isSame && last && changed >= before.length - 1 && (bars[changed]?.time ?? 0) >= last.time) {
       for (const one of bars.slice(changed)) {
         this.candles.update(this.candleOf(one));
         this.volume.update(this.volumeOf(one));
@@ -84,14 +85,9 @@ export class CandleChart {
     this.points = points;
     const last = before.length - 1;
     const [old, same] = [before[last - 1], points[last - 1]];
-    if (
-      last > 0 &&
-      points.length > last &&
-      old &&
-      same &&
-      old.time === same.time &&
-      old.value === same.value
-    ) {
+    // A replay that begins anew may have an earlier end: that is no continuation.
+    const isLater = (points[last]?.time ?? 0) >= (before[last]?.time ?? Infinity);
+    if (last > 0 && isLater && old && same && old.time === same.time && old.value === same.value) {
       for (const { time, value } of points.slice(last))
         this.delta.update({ time: time as UTCTimestamp, value });
       return;

@@ -52,9 +52,9 @@ export class Bar {
       "div",
       { class: "replay-buttons", role: "group", "aria-label": "Replay" },
       button("⇤", "Gap before (Shift + G)", () => orders.nextGap(-1)),
-      button("−1", "Step back (,)", () => void player.step(-1)),
+      button("−1", "−1: step back (,)", () => void player.step(-1)),
       this.play,
-      button("+1", "Step forward (.)", () => void player.step(1)),
+      button("+1", "+1: step forward (.)", () => void player.step(1)),
       button("⇥", "Next gap (G)", () => orders.nextGap(1)),
       this.speed,
     );
@@ -62,7 +62,7 @@ export class Bar {
     const more = element(
       "div",
       { class: "replay-buttons" },
-      button("Copy link", "Copy the address of this picture", orders.copyLink),
+      button("Copy link", "Copy link to this picture (L)", orders.copyLink),
       this.span,
       this.live,
     );

@@ -104,7 +104,7 @@ function addTools(tools: HTMLElement, app: App, pages: Pages): void {
       pages.show();
     }),
   );
-  const theme = button("Theme", "Dark or light", () => toggle(app.theme));
+  const theme = button("Theme", "Theme: dark or light", () => toggle(app.theme));
   const help = button("?", "Keys", () => openHelp(app.keys));
   tools.append(key, theme, help);
   app.keys.on({ keys: ["?"], group: "Pages", what: "this list", run: () => openHelp(app.keys) });
