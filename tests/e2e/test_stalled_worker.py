@@ -23,7 +23,8 @@ def test_a_stalled_worker_delays_heatmaps_and_changes_none(kafka, topic_prefix, 
         reached = running.count("heatmap")
         until(lambda: running.count("heatmap") > reached + 20, 60, "heatmaps after the stalls")
         running.rest()
-        assert not any(state.restarts for state in running.programs.status().values())
+        restarted = {name: state for name, state in running.programs.status().items() if state.restarts}
+        assert not restarted
         expected = recomputed(running)
         for name in DERIVED:
             assert contents(running.read(name)) == expected[name], name
