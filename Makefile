@@ -27,7 +27,7 @@ SOAK ?=
 TESTS ?=
 ARGS ?=
 
-.PHONY: help setup servers dashboard dashboard-check dashboard-test screenshots demo live test test-long check fmt lint types imports docs-test bench faults load replay-load sim-test frames up down proto lock clean
+.PHONY: help setup servers dashboard dashboard-check dashboard-test dashboard-bench screenshots demo live test test-long check fmt lint types imports docs-test bench faults load replay-load sim-test frames up down proto lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -72,6 +72,10 @@ dashboard-check: dashboard/node_modules/.package-lock.json ## its format, types 
 dashboard-test: setup dashboard ## the dashboard in a real Chromium on a running COBY; ARGS="tests/e2e/live.test.ts -t gap" selects
 	@$(NODE) npm run --silent e2e -- $(ARGS)
 
+# On a quiet machine: ten seconds, or an hour for the memory (ARGS="--seconds 3600"), and the sizes of the files.
+dashboard-bench: setup dashboard ## the heatmap's frames, script and memory in Chromium without a GPU, as JSON; ARGS="--seconds 3600"
+	@$(NODE) npm run --silent bench -- $(ARGS)
+
 screenshots: setup dashboard ## the pictures of the documents, made anew
 	@mkdir -p docs/pictures
 	@$(NODE) COBY_SCREENSHOTS=../docs/pictures npm run --silent e2e -- tests/e2e/screenshots.test.ts
@@ -96,7 +100,7 @@ check: setup dashboard dashboard-check ## what CI runs: format, lint, types, imp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(PYTEST) -m 'not long' $(ARGS)
-	@$(NODE) npm run --silent e2e -- tests/e2e/recording.test.ts tests/e2e/pages.test.ts
+	@$(NODE) npm run --silent e2e -- tests/e2e/check.test.ts
 
 fmt: $(SETUP) ## format the code, mend what the linter can
 	$(BIN)/ruff check --fix .

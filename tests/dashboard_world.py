@@ -1,8 +1,9 @@
 """A running COBY for the dashboard's tests in Chromium (dashboard/tests/e2e): `python -m tests.dashboard_world FOLDER`.
 
 Two of them on the same servers: a live one, the pipeline on three simulated exchanges; and one of a fixed recording,
-75 s that are over, whose books are in topics and tables, with a lost connection and a hole in what was stored. What
-the recording's cells are is computed beside it by tests/reference, and is a part of what is told.
+75 s that are over, whose books are in topics and tables, with a lost connection, a hole in what was stored, and a
+symbol whose price is ten times as high after the loss. What the recording's cells are is computed beside it by
+tests/reference, and is a part of what is told.
 
 When all is there, FOLDER/world.json says where. Orders are POSTed to its `orders`: `{"do": "stop", "with": {"name":
 "api"}}`, answered by `{}` or `{"error": …}`. At the end of its standard input everything is taken down.
@@ -11,6 +12,7 @@ When all is there, FOLDER/world.json says where. Orders are POSTed to its `order
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import threading
 from collections import Counter
@@ -34,6 +36,7 @@ from sinks.redis import RedisSink
 from sinks.timescale import TimescaleSink
 from tests.api_server import api_server
 from tests.e2e.system import System, system
+from tests.faults.proxy import FaultProxy
 from tests.integration.replay_world import working
 from tests.integration.sink_helpers import prepare, running, settings, settled, until
 from tests.integration.verify_run import RAW_PARTITION, SYMBOLS, Made, Run, frames, started_ns, told
@@ -48,6 +51,7 @@ STORED = ("trade", "book", "heatmap", "ohlcv", "gap", "quality", "continuity")
 SECOND_US = 1_000_000
 HOLE_SECONDS = (50, 55)
 """Of the recording: what was stored of these seconds is taken away."""
+JUMPED = {"ETHUSDT": 30_000}
 LOST_SECONDS = (19.5, 20.0)
 """Of the recording: the ticks without its connection, lost at 19.1 s and there again at 20.1 s (verify_run.frames)."""
 
@@ -60,6 +64,8 @@ class Recorded(NamedTuple):
     end_us: int
     lost_us: tuple[int, int]
     hole_us: tuple[int, int]
+    jump_us: int
+    """From then on the prices of ETHUSDT are ten times as high."""
     heatmaps: list[dict[str, Any]]
 
 
@@ -68,7 +74,27 @@ class World(NamedTuple):
 
     live: System
     live_url: str
+    network: Network
     recorded: Recorded
+
+
+class Network(NamedTuple):
+    """Between a browser and the live API."""
+
+    latency: FaultProxy
+    rate: FaultProxy
+
+    def order(self, state: str) -> None:
+        """`good`: as if it were not there. `slow`: 100 kbit/s each way and connection, a second there and back.
+        `asleep`: nothing goes through, and nobody is told.
+        """
+        latency, rate = {
+            "good": ("pass", "pass"),
+            "slow": ("delay", "rate"),
+            "asleep": ("blackhole", "pass"),
+        }[state]
+        self.latency.set(latency, seconds=0.5)
+        self.rate.set(rate, bytes_per_second=12_500)
 
 
 @contextmanager
@@ -91,7 +117,7 @@ def recorded_part(
     more = {"EXCHANGES": "binance", "SYMBOLS": ",".join(SYMBOLS)}
     cfg = settings(kafka, database, redis, prefix="recorded", **more)
     prepare(cfg)
-    log = frames(started_ns())
+    log = frames(started_ns(), JUMPED)
     made = Made(log, cfg)
     Run(cfg, log, made.outputs, told(cfg))
     counts = Counter(one.topic for one in made.outputs)
@@ -107,7 +133,8 @@ def recorded_part(
     with working(cfg), api_server(env, folder) as served:
         lost = tuple(begin_us + round(second * SECOND_US) for second in LOST_SECONDS)
         end_us = log.records[-1].timestamp * 1_000
-        yield Recorded(served.url, begin_us, end_us, lost, hole, expected(log, cfg))  # type: ignore[arg-type]
+        jump_us = lost[1]
+        yield Recorded(served.url, begin_us, end_us, lost, hole, jump_us, expected(log, cfg))  # type: ignore[arg-type]
 
 
 def expected(log: Any, cfg: Config) -> list[dict[str, Any]]:
@@ -138,7 +165,9 @@ def world(folder: Path) -> Iterator[World]:
         prepare(migrated)
         live, url = stack.enter_context(live_part(folder / "live", env))
         recorded = stack.enter_context(recorded_part(folder, kafka, databases[1], redis))
-        yield World(live, url, recorded)
+        rate = stack.enter_context(FaultProxy((HOST, int(url.rpartition(":")[2]))))
+        network = Network(stack.enter_context(FaultProxy((HOST, rate.port))), rate)
+        yield World(live, url, network, recorded)
 
 
 class Orders:
@@ -149,6 +178,8 @@ class Orders:
         self._orders: dict[str, Callable[..., object]] = {
             "stop": self._live.programs.stop,
             "start": self._live.programs.start,
+            "kill": self._live.programs.kill,
+            "network": place.network.order,
             "gap": self.gap,
         }
 
@@ -200,11 +231,13 @@ def listening(orders: Orders) -> Iterator[str]:
 
 
 def main() -> None:
-    """Until standard input ends."""
+    """Until standard input ends, or SIGTERM: all is taken down then, too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     folder = Path(sys.argv[1]).resolve()
     with world(folder) as place, listening(Orders(place)) as orders:
         told_once = {
             "live": place.live_url,
+            "far": f"http://{HOST}:{place.network.latency.port}",
             "simulator": place.live.simulator_url,
             "orders": orders,
             "recorded": place.recorded._asdict(),

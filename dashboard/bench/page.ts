@@ -75,8 +75,8 @@ function text(number: number): string {
     data,
     covered_low: ((middle - 400) * SIZE).toFixed(8),
     covered_high: ((middle + 400) * SIZE).toFixed(8),
-    exchanges: ["binance", "kraken", "okx"].map((exchange) => ({ exchange })),
-    missing: number % 400 < 40 ? [{ exchange: "mexc", reason: "stale" }] : [],
+    exchanges: ["north", "east", "west"].map((exchange) => ({ exchange })),
+    missing: number % 400 < 40 ? [{ exchange: "south", reason: "stale" }] : [],
   });
 }
 
@@ -89,7 +89,7 @@ const feed = {
 } as unknown as SwitchFeed;
 
 const began = performance.now();
-const names = ["binance", "kraken", "mexc", "okx"];
+const names = ["east", "north", "south", "west"];
 const empty = {
   data: [],
   page: { next_cursor: null, has_more: false },
@@ -147,7 +147,7 @@ function column(): void {
   tell("consolidated", { timestamp: record.timestamp, bids: level(bid), asks: level(bid + 1.5) });
   for (let one = 0; one < 5; one++) {
     tell("trade", {
-      exchange: "okx",
+      exchange: "west",
       timestamp: record.timestamp,
       trade_id: String(trades++),
       price: (bid + 20 * random() - 10).toFixed(8),

@@ -1,12 +1,12 @@
 /**
- * Frames, script and memory of the heatmap in Chromium without a GPU: `npm run bench -- --seconds 60 --width 1600 --height 900`.
- * Prints one JSON object; with --shot FILE also writes what was seen.
+ * Frames, script and memory of the heatmap in Chromium without a GPU: `npm run bench -- --seconds 60 --width 1600 --height 900`,
+ * which `make dashboard-bench` calls. Prints one JSON object; with --shot FILE also writes what was seen.
  */
 
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { chromium } from "playwright-core";
@@ -20,10 +20,15 @@ const { values } = parseArgs({
     surface: { type: "string", default: "" },
     out: { type: "string", default: "0" },
     shot: { type: "string", default: "" },
-    chromium: { type: "string", default: process.env.COBY_CHROMIUM ?? "/usr/bin/chromium" },
   },
 });
 const [seconds, width, height] = [values.seconds, values.width, values.height].map(Number);
+const ROOT = resolve(import.meta.dirname, "../..");
+const python = process.env.PYTHON ?? join(ROOT, ".venv/bin/python");
+const chromiumPath = execFileSync(python, ["-m", "deploy.local", "browser"], { cwd: ROOT, encoding: "utf8" })
+  .trim()
+  .split("\n")
+  .at(-1);
 const folder = mkdtempSync(join(tmpdir(), "coby-bench-"));
 const root = fileURLToPath(new URL(".", import.meta.url));
 const common = {
@@ -80,7 +85,7 @@ await build(common);
 const server = await preview({ ...common, preview: { port: 0, host: "127.0.0.1" } });
 const data = mkdtempSync(join(tmpdir(), "coby-chromium-"));
 const browser = await chromium.launchPersistentContext(data, {
-  executablePath: values.chromium,
+  executablePath: chromiumPath,
   args: FLAGS,
   viewport: { width, height },
 });

@@ -30,19 +30,22 @@ SYMBOLS = {"BTCUSDT": 60_000, "ETHUSDT": 3_000}
 DERIVED = ("trade", "book", "gap", "quality", "continuity", "heatmap", "consolidated", "ohlcv")
 
 
-def frames(start_ns) -> RawLog:
-    """Marks each half second, a book and a trade of each symbol in between, one lost connection."""
+def frames(start_ns, jumped=None) -> RawLog:
+    """Marks each half second, a book and a trade of each symbol in between, one lost connection.
+
+    ``jumped``: prices that are others after the loss."""
     log = RawLog()
     log.mark(start_ns)
     for half in range(2 * SECONDS):
         at, conn = start_ns + half * SECOND_NS // 2 + SECOND_NS // 10, "c1" if half < 40 else "c2"
+        prices = SYMBOLS if half < 40 else {**SYMBOLS, **(jumped or {})}
         if half in (0, 40):
             log.event(at, "connected", conn)
-            for symbol, price in SYMBOLS.items():
+            for symbol, price in prices.items():
                 levels = [[f"{price + step}.50", "1.25"] for step in range(60)]
                 below = [[f"{price - 1 - step}.50", "2.5"] for step in range(60)]
                 log.frame(at, book_body(half, below, levels), conn, "http", symbol=symbol)
-        for symbol, price in SYMBOLS.items():
+        for symbol, price in prices.items():
             changed = [[f"{price - 1 - half % 7}.50", f"{half % 9 + 1}.75"]]
             log.frame(at, depth(half + 1, half + 1, changed, [], symbol), conn)
             log.frame(

@@ -106,7 +106,7 @@ function mountPicker(root: HTMLElement, market: Market): End {
   const ends = [
     market.view.watch(({ symbol }) => (select.value = symbol)),
     market.app.keys.on({
-      keys: ["s"],
+      keys: ["/"],
       group: "Market",
       what: "choose the symbol",
       run: () => select.focus(),

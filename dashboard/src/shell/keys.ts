@@ -20,6 +20,9 @@ const SHOWN: Record<string, string> = {
   "-": "−",
 };
 
+/** What moves a slider; all other keys are the page's also while one has the focus. */
+const MOVES = /^(Arrow|Page|Home$|End$)/;
+
 export class Keys {
   private readonly commands: Command[] = [];
 
@@ -63,6 +66,7 @@ function isTheirs(target: EventTarget | null, key: string): boolean {
   if (!(target instanceof HTMLElement)) return false;
   if (target.closest("dialog[open]") !== null) return true;
   if (target.matches("select, textarea, [contenteditable]")) return true;
+  if (target.matches("input[type=range]")) return MOVES.test(key);
   if (target.matches("input")) return !target.matches("[type=checkbox], [type=radio]") || key === " ";
   return target.matches("button, a, summary") && (key === " " || key === "Enter");
 }

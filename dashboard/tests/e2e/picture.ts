@@ -22,6 +22,25 @@ export function pixels(page: Page): Promise<string> {
   });
 }
 
+/**
+ * How often what lies over the cells changes between drawn and not, down the plot at this share of its width: none where
+ * nothing is, dozens in a hatch.
+ */
+export async function strokesAt(page: Page, across: number): Promise<number> {
+  await page.mouse.move(0, 0); // the crosshair is over the cells, too
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+  return page.evaluate((across) => {
+    const cells = document.querySelector<HTMLCanvasElement>(".heat-cells")!;
+    const over = document.querySelector<HTMLCanvasElement>(".heat-over")!;
+    const { data } = over
+      .getContext("2d")!
+      .getImageData(Math.round(across * cells.width), 0, 1, cells.height);
+    let changes = 0;
+    for (let at = 7; at < data.length; at += 4) if (data[at]! > 0 !== data[at - 4]! > 0) changes += 1;
+    return changes;
+  }, across);
+}
+
 /** Share of the cells' pixels that have one of these colours, within a tolerance. */
 export function shareOf(page: Page, colours: readonly Pixel[]): Promise<number> {
   return page.evaluate((wanted) => {
@@ -42,7 +61,8 @@ export async function placeAt(page: Page, across: number, down: number): Promise
   const [x, y] = [Math.round(box.width * across), Math.round(box.height * down)];
   await page.mouse.move(box.x + x, box.y + y);
   const tip = page.locator(".heat-tip");
-  await page.waitForTimeout(120);
+  // The crosshair is drawn in the next frame.
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
   if (!(await tip.isVisible())) return null;
   const words = await tip.innerText();
   const pixel = await page.evaluate(

@@ -1,10 +1,11 @@
 /** `make screenshots`: the pictures of the documents. Without COBY_SCREENSHOTS, the folder for them, there are none. */
 import { afterAll, test } from "vitest";
 import { closeBrowser, Tab, type Options } from "./browser";
-import { eventually, moment, world } from "./world";
+import { LIVE, past } from "./states";
+import { eventually, world } from "./world";
 
 const folder = process.env["COBY_SCREENSHOTS"];
-const { url, begin_us, end_us, lost_us } = world.recorded;
+const { lost_us } = world.recorded;
 
 const has = (selector: string, words: RegExp) => (tab: Tab) =>
   eventually(async () => words.test(await tab.text(selector)));
@@ -17,16 +18,12 @@ interface Shot {
   ready: (tab: Tab) => Promise<unknown>;
 }
 
-const LIVE = `${world.live}/?symbol=BTCUSDT`;
 const SHOTS: Record<string, Shot> = {
   dark: { at: LIVE, ready: moving },
   light: { at: LIVE, options: { theme: "light" }, ready: moving },
   phone: { at: LIVE, options: { size: "phone" }, ready: moving },
-  replay: { at: `${url}/?symbol=BTCUSDT&from=${moment(begin_us)}&to=${moment(end_us)}`, ready: paused },
-  gap: {
-    at: `${url}/?symbol=BTCUSDT&from=${moment(lost_us[0] - 20e6)}&to=${moment(lost_us[1] + 20e6)}`,
-    ready: paused,
-  },
+  replay: { at: past(), ready: paused },
+  gap: { at: past(lost_us[0] - 20e6, lost_us[1] + 20e6), ready: paused },
   quality: { at: `${world.live}/quality`, ready: has(".quality .page-head", /gaps/) },
   pipeline: { at: `${world.live}/pipeline`, ready: has(".pipeline .page-head", /of the last 10 s/) },
 };

@@ -15,6 +15,8 @@ export interface Expected {
 
 export interface World {
   live: string;
+  /** The same behind a network that `order("network", …)` makes `good`, `slow` or `asleep`. */
+  far: string;
   simulator: string;
   orders: string;
   recorded: {
@@ -23,6 +25,7 @@ export interface World {
     end_us: number;
     lost_us: [number, number];
     hole_us: [number, number];
+    jump_us: number;
     heatmaps: Expected[];
   };
 }
@@ -36,8 +39,11 @@ declare module "vitest" {
 
 export const world: World = JSON.parse(readFileSync(`${inject("folder")}/world.json`, "utf8")) as World;
 
-/** Have the world do something: `stop` or `start` a program, write a `gap`. */
-export async function order(what: "stop" | "start" | "gap", values: Record<string, unknown>): Promise<void> {
+/** Have the world do something: `stop`, `kill` or `start` a program, write a `gap`, change the `network`. */
+export async function order(
+  what: "stop" | "kill" | "start" | "gap" | "network",
+  values: Record<string, unknown>,
+): Promise<void> {
   const answer = await fetch(world.orders, {
     method: "POST",
     body: JSON.stringify({ do: what, with: values }),
