@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from api.history import candles, heatmap, holes
+from api.history import candles, flow, heatmap, holes
 from api.history.tables import CANDLES, CONTINUITY, GAPS, QUALITY, RESOURCES
 from api.pages import Cursor
 from api.times import Span
@@ -72,6 +72,7 @@ def queries():
     found["gaps"] = holes.gaps("BTCUSDT", None, SPAN, SPAN.since_us), one_day
     found["ticks"] = heatmap.ticks("BTCUSDT", SPAN), one_day
     found["newest"] = heatmap.newest("BTCUSDT", SPAN), one_day
+    found["flow"] = flow.flow("BTCUSDT", None, SPAN, 60 * SECOND_US), one_day
     found["cells"] = heatmap.cells("BTCUSDT", SPAN, 60 * SECOND_US, heatmap.Prices()), one_day
     found["whole"] = candles.whole(candles.Asked("BTCUSDT", "1m", SPAN)), one_day
     return found
