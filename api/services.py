@@ -15,6 +15,7 @@ from starlette.requests import HTTPConnection
 from api.closing import closed
 from api.keys import Keys
 from api.lags import Lags
+from api.places import PAGES, Places
 from api.replayed import Ranges
 from COBY.config import Config
 from COBY.replays.manager import KafkaReplayManager
@@ -48,6 +49,7 @@ class Services:
     kafka: AdminClient
     lags: Lags
     keys: Keys
+    pages: Places
 
     @property
     def open_to(self) -> frozenset[str]:
@@ -75,7 +77,7 @@ async def open_services(cfg: Config, metrics: Metrics, stop: asyncio.Event) -> A
         keys = Keys(pool)
         if not cfg.api_open:
             await _read_keys(keys, stop)
-        yield Services(cfg, metrics, pool, redis, replays, ranges, admin(cfg), lags, keys)
+        yield Services(cfg, metrics, pool, redis, replays, ranges, admin(cfg), lags, keys, Places(PAGES))
     finally:
         await closed(
             database=pool.close(),
