@@ -79,6 +79,8 @@ class Http(H11Protocol):
         self._stalled = self.loop.call_later(STALL_SECONDS, look)
 
 
-def _cancelled(timer: asyncio.TimerHandle | None) -> None:
+def _cancelled(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
+    """No timer, once this one will do nothing."""
     if timer is not None:
         timer.cancel()
+    return None
