@@ -27,7 +27,7 @@ SOAK ?=
 TESTS ?=
 ARGS ?=
 
-.PHONY: help setup servers dashboard dashboard-check dashboard-test dashboard-bench screenshots demo live test test-long check fmt lint types imports docs-test bench faults load replay-load sim-test frames up down proto lock clean
+.PHONY: help setup servers dashboard dashboard-check dashboard-test dashboard-bench screenshots demo live test test-long check fmt lint types imports docs-test bench faults load pages-load replay-load sim-test frames up down proto lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -131,6 +131,9 @@ sim-test: setup ## 200 bad days of every simulated exchange in memory (ARGS="--d
 
 load: setup ## ten exchanges at 2,000 frames/s for ten minutes: latency of each hop, memory, what went blind
 	$(PY) -m tests.load $(ARGS)
+
+pages-load: setup ## the largest pages of the API: seconds, memory, how long they hold others up (ARGS="--rounds 9")
+	$(PY) -m tests.pages_load $(ARGS)
 
 replay-load: setup ## replays beside ten live exchanges at 1,000 frames/s and at rest: pace, ten at once, what live feels (ARGS=--alone: pace alone)
 	$(PY) -m tests.replay_load $(ARGS)

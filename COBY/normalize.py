@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
 from COBY.codec import encode
 from COBY.exchanges import load
 from COBY.records import NAMES as TOPIC_OF
-from COBY.records import BookTick, Gap, Record, Resync, TradeEvent
+from COBY.records import BookTick, Gap, Quality, Record, Resync, TradeEvent
 from COBY.slot import SlotState
 from COBY.slot_state import Frame, SavedSlot
 from COBY.slots import slots_of
@@ -32,6 +32,8 @@ AHEAD_US = 1 * SECOND_US
 """A producer's clock may run ahead of the newest mark by so much; more is clamped and counted as clock skew."""
 JUMP_US = 2 * SECOND_US
 KINDS = ("ws", "http", "event", "mark")
+COUNTED = ("events", "duplicates", "anomalies", "checksum_failures", "skewed", "crossed_us", "blind_us")
+"""Of a minute's quality, into the task's totals."""
 LIMIT = 2**63
 """Of ints that are saved and written."""
 
@@ -222,13 +224,20 @@ class NormalizeTask:
         self._place += 1
         kind = type(emitted)
         if kind is TradeEvent:
-            self._counts["trades", emitted.symbol] += 1  # type: ignore[union-attr]
+            trade = cast(TradeEvent, emitted)
+            self._counts["trades", trade.symbol] += 1
+            self._counts["delay_us",] += trade.received_at - trade.timestamp
         elif isinstance(emitted, BookTick):
-            self._counts["ticks", emitted.symbol, "live" if emitted.live else "blind"] += 1
+            unlisted = emitted.reason == "not_listed"
+            state = "live" if emitted.live else "not_listed" if unlisted else "blind"
+            self._counts["ticks", emitted.symbol, state] += 1
         elif isinstance(emitted, DeadLetter):
             self._counts["rejected", emitted.code] += 1
         elif isinstance(emitted, Gap) and (emitted.until_time is None or emitted.reason == "time_jump"):
             self._counts["gaps", emitted.symbol, emitted.reason] += 1
+        elif isinstance(emitted, Quality):
+            for name in COUNTED:
+                self._counts["quality", name, emitted.symbol] += getattr(emitted, name)
 
     def _output(self, emitted: Emitted) -> Output:
         record, cause = emitted.record, emitted.cause

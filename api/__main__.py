@@ -14,8 +14,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import make_app, make_ws_app
-from api.heads import Http
 from api.services import ON_LOOPBACK, open_services
+from api.serving import Http
 from api.ws.serving import OPTIONS, Protocol
 from api.ws.sockets import open_sockets
 from COBY.config import Config

@@ -92,7 +92,21 @@ def render(media_type: str, page: Page, *, floats: bool) -> Body:
     data = plain_rows(page.columns, page.rows, floats)
     if media_type == CSV:
         return Body(_csv(page.columns, data), f"{CSV}; charset=utf-8", headers)
-    return Body(msgspec.json.encode({"data": data, "page": place, "meta": page.meta}), JSON, headers)
+    return Body(_json(data, place, page.meta), JSON, headers)
+
+
+def _json(data: Sequence[Mapping[str, Any]], place: Mapping[str, Any], meta: Mapping[str, Any]) -> bytes:
+    """Row by row: one call for all of them would hold the interpreter, and with it every other thread."""
+    rows = b",".join([msgspec.json.encode(row) for row in data])
+    parts = (
+        b'{"data":[',
+        rows,
+        b'],"page":',
+        msgspec.json.encode(place),
+        b',"meta":',
+        msgspec.json.encode(meta),
+    )
+    return b"".join((*parts, b"}"))
 
 
 def _arrow(page: Page, place: Mapping[str, Any], floats: bool) -> bytes:

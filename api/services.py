@@ -16,6 +16,7 @@ from api.closing import closed
 from api.keys import Keys
 from api.lags import Lags
 from api.onlooker import Onlooker
+from api.places import PAGES, Places
 from api.replayed import Ranges
 from COBY.config import Config
 from COBY.replays.manager import KafkaReplayManager
@@ -50,6 +51,7 @@ class Services:
     lags: Lags
     onlooker: Onlooker
     keys: Keys
+    pages: Places
 
     @property
     def open_to(self) -> frozenset[str]:
@@ -77,7 +79,8 @@ async def open_services(cfg: Config, metrics: Metrics, stop: asyncio.Event) -> A
         keys = Keys(pool)
         if not cfg.api_open:
             await _read_keys(keys, stop)
-        yield Services(cfg, metrics, pool, redis, replays, ranges, admin(cfg), lags, onlooker, keys)
+        pages = Places(PAGES)
+        yield Services(cfg, metrics, pool, redis, replays, ranges, admin(cfg), lags, onlooker, keys, pages)
     finally:
         await closed(
             database=pool.close(),

@@ -6,13 +6,15 @@ of tuples. Decimals stay exact: text with eight decimals in JSON and CSV, decima
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+PIECE_ITEMS = 1_000
+"""Rows and items of lists that one call makes an array of: some milliseconds."""
 Row = Sequence[Any]
 Form = Callable[[Any], Any]
 
@@ -103,11 +105,33 @@ def plain_rows(columns: Sequence[Column], rows: Sequence[Row], floats: bool) -> 
 
 
 def arrow_table(columns: Sequence[Column], rows: Sequence[Row], floats: bool) -> Any:
-    """The rows as a pyarrow table."""
-    fields = [pa.field(column.name, column.kind.arrow[floats]) for column in columns]
-    values = list(zip(*rows, strict=True)) or [()] * len(columns)
+    """The rows as a pyarrow table, each column one array.
+
+    Made in pieces: a call of pyarrow's that takes Python's values holds the interpreter, and with it every other
+    thread. Putting the pieces together does not.
+    """
+    schema = pa.schema([pa.field(column.name, column.kind.arrow[floats]) for column in columns])
+    pieces = [_table(columns, piece, floats, schema) for piece in _pieces(columns, rows)]
+    return pa.concat_tables(pieces).combine_chunks() if pieces else schema.empty_table()
+
+
+def _pieces(columns: Sequence[Column], rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """The rows, no more than PIECE_ITEMS of them and of their lists' items at once."""
+    lists = [place for place, column in enumerate(columns) if column.kind.names]
+    first = items = 0
+    for number, row in enumerate(rows):
+        items += 1 + sum(len(row[place]) for place in lists)
+        if items >= PIECE_ITEMS:
+            yield rows[first : number + 1]
+            first, items = number + 1, 0
+    if first < len(rows):
+        yield rows[first:]
+
+
+def _table(columns: Sequence[Column], rows: Sequence[Row], floats: bool, schema: Any) -> Any:
+    values = zip(*rows, strict=True)
     arrays = [_array(column.kind, one, floats) for column, one in zip(columns, values, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _array(kind: Kind, values: Sequence[Any], floats: bool) -> Any:

@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from COBY.config import Config
 from COBY.runtime.cli import main as coby
+from COBY.runtime.lag_exporter import FAMILIES
 from COBY.runtime.metrics import Metrics
 from COBY.topics import DAY_MS, FOREVER, REPLAY, TOPICS, Topic
 from schemas import IDS, schema_text
@@ -27,7 +28,9 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 WIDTH = 100
 PREFIX = "coby"
-PROGRAM_PACKAGES = ("simulator", "producers", "streams", "sinks", "replay", "api", "deploy")
+PROGRAM_PACKAGES = ("COBY", "simulator", "producers", "streams", "sinks", "replay", "api", "deploy")
+COMMAND = ROOT / "COBY" / "runtime" / "cli.py"
+"""`coby` itself, which has a block of its own."""
 _BLOCK = re.compile(r"(<!-- generated: (?P<name>[a-z]+) -->\n).*?(<!-- end: (?P=name) -->)", re.DOTALL)
 _TABLE = re.compile(r"CREATE TABLE (\w+) \(\n(.*?)\n\);", re.DOTALL)
 _ALTERED = re.compile(r"ALTER TABLE (\w+)\n(.*?);", re.DOTALL)
@@ -164,6 +167,8 @@ def programs() -> dict[str, click.Command]:
     found = {}
     for package in PROGRAM_PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
+            if path == COMMAND:
+                continue
             if 'if __name__ == "__main__":' in path.read_text(encoding="utf-8"):
                 module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
                 found[f"python -m {module.removesuffix('.__main__')}"] = import_module(module).main
@@ -195,10 +200,10 @@ def _commands(commands: dict[str, click.Command]) -> str:
 
 
 def metric_rows() -> list[tuple[str, str, str, str]]:
-    """(name, type, labels, sentence) of every metric of COBY/runtime/metrics.py."""
+    """(name, type, labels, sentence) of every metric of COBY/runtime/metrics.py, then those of the lag exporter."""
     registry = CollectorRegistry()
     Metrics(registry)
-    rows = []
+    rows: list[tuple[str, str, str, str]] = []
     for (
         collector
     ) in registry._collector_to_names:  # the library has no public way from a metric to its labels
@@ -206,6 +211,8 @@ def metric_rows() -> list[tuple[str, str, str, str]]:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = ", ".join(f"`{label}`" for label in collector._labelnames)  # type: ignore[attr-defined]
         rows.append((name, family.type, labels, family.documentation))
+    for name, (sentence, of) in FAMILIES.items():
+        rows.append((name, "gauge", ", ".join(f"`{label}`" for label in of), sentence))
     return rows
 
 

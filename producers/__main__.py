@@ -26,7 +26,7 @@ from producers.allowance import Allowances
 from producers.backoff import Backoff
 from producers.connector import SlotConnector
 from producers.control import Control
-from producers.publisher import STAGE, Publisher
+from producers.publisher import KAFKA_HOP, STAGE, Publisher
 from producers.raw import listed
 from producers.rest import Rest
 from producers.supervisor import Supervisor
@@ -117,7 +117,8 @@ async def _slots(
     cfg: Config, exchange: Exchange, publisher: Publisher, readiness: Readiness, stop: asyncio.Event
 ) -> None:
     counters = metrics()
-    counters.init_exchange(exchange.name)
+    counters.init_exchange(exchange.name, cfg.symbols)
+    counters.hops.labels(KAFKA_HOP)
     counters.init_stage(STAGE, (publisher.topic,))
     slots = slots_of(cfg, exchange.name)
     async with aiohttp.ClientSession(trust_env=True) as http:
@@ -132,7 +133,8 @@ async def _slots(
         }
         control = Control(cfg, exchange.name, connectors, counters)
         readiness.connectors = connectors
-        counters.show_frame_age(exchange.name, partial(_frame_age, connectors, publisher.clock))
+        age = partial(_frame_age, connectors, publisher.clock, publisher.clock.now_us())
+        counters.show_frame_age(exchange.name, age)
         log.info("started", exchange=exchange.name, slots=len(slots), topic=publisher.topic)
         async with asyncio.TaskGroup() as group:
             group.create_task(control.run(stop))
@@ -147,9 +149,10 @@ def _counting(counters: Metrics, name: str) -> Callable[..., None]:
     return lambda record: frames.inc() if record.kind == "ws" else None
 
 
-def _frame_age(connectors: Mapping[str, SlotConnector], clock: WallClock) -> float:
+def _frame_age(connectors: Mapping[str, SlotConnector], clock: WallClock, started_us: int) -> float:
+    """Seconds; of an exchange that has sent nothing yet since we began to listen."""
     newest = [connector.last_message_us for connector in connectors.values() if connector.last_message_us]
-    return (clock.now_us() - max(newest)) / 1e6 if newest else float("nan")
+    return (clock.now_us() - max(newest, default=started_us)) / 1e6
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ class Control:
         self._limiter = Limiter(BURST, EACH_SECONDS)
         self._waiting: set[tuple[str, str]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._resyncs = metrics.resyncs.labels(exchange)
+        self._resyncs = metrics.resyncs
         self._consumer = make_consumer(cfg, f"{cfg.topic_prefix}.producers.{exchange}")
         topic = topic_name(cfg.topic_prefix, "control")
         # Ends asked for now: librdkafka would look for them later, and pass over what comes in between.
@@ -100,5 +100,5 @@ class Control:
             return  # it has gone while it waited: the place is for another
         self._limiter.take(book, self._monotonic())
         if await connector.resync(request.conn, request.symbol, request.reason, request.timestamp):
-            self._resyncs.inc()
+            self._resyncs.labels(self._exchange, request.symbol).inc()
             log.info("resync", slot=request.slot, symbol=request.symbol, reason=request.reason)

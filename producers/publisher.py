@@ -24,6 +24,7 @@ from COBY.utils.timing import WallClock
 from producers.raw import RawRecord
 
 STAGE = "producers"
+KAFKA_HOP = "kafka"
 MIB = 1024 * 1024
 HEADROOM_RECORDS = 10_000
 """Room in librdkafka's queue beyond our own bound, for events: they are written while frames are dropped."""
@@ -68,6 +69,9 @@ class Publisher:
         self._failure: BrokerError | None = None
         self._buffered = metrics.buffered.labels(STAGE)
         self._outputs = metrics.outputs.labels(STAGE, self.topic)
+        self._hop = metrics.hops.labels(KAFKA_HOP)
+        self._delivered_ns = 0
+        """When the first record was received of those delivered since the last look."""
 
     def has_room(self, size_bytes: int) -> bool:
         """Whether a frame of that size may be put; once full, not before the buffer is half empty."""
@@ -89,7 +93,7 @@ class Publisher:
             record.headers(),
             timestamp_ms=record.received_ns // 1_000_000,
             partition=partition,
-            on_delivery=partial(self._delivered, size),
+            on_delivery=partial(self._delivered, size, record.received_ns),
         )
         if not sent:
             raise BrokerError(
@@ -123,6 +127,9 @@ class Publisher:
         if self._failure is not None:
             raise self._failure
         self._buffered.set(self._records)
+        if self._delivered_ns:
+            self._hop.observe(max(0.0, self.clock.now_us() / 1e6 - self._delivered_ns / 1e9))
+            self._delivered_ns = 0
         half = self._records * 2 <= self._limit_records and self._bytes * 2 <= self._limit_bytes
         if self.full and half and not memory().full:
             self.full = False
@@ -146,9 +153,10 @@ class Publisher:
         """Whether frames are taken."""
         return not self.full and self._failure is None
 
-    def _delivered(self, size: int, error: KafkaError | None, _message: Message) -> None:
+    def _delivered(self, size: int, received_ns: int, error: KafkaError | None, _message: Message) -> None:
         self._records -= 1
         self._bytes -= size
+        self._delivered_ns = self._delivered_ns or received_ns
         if error is None:
             self._outputs.inc()
 

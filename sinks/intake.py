@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from time import monotonic
+from time import monotonic, time
 from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -152,6 +152,11 @@ def headers_of(message: Message) -> list[tuple[str, bytes]]:
     """The headers as pairs of name and bytes; values that are null are left out."""
     headers = cast(Iterable[tuple[str, bytes | None]], message.headers() or [])
     return [(name, value) for name, value in headers if value is not None]
+
+
+def age_seconds(message: Message) -> float:
+    """How long ago the record was made, by its own time; never below 0."""
+    return max(0.0, time() - message.timestamp()[1] / 1000)
 
 
 def _check_errors(messages: Iterable[Message]) -> None:

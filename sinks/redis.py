@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from time import monotonic
 
 import click
@@ -27,7 +28,7 @@ from COBY.utils.exceptions import CobyError, StorageError
 from COBY.utils.logging import get_logger
 from COBY.utils.timing import measure
 from sinks.cache import LOST, entry_of_message, held, write_entries
-from sinks.intake import Intake, Partition
+from sinks.intake import Intake, Partition, age_seconds
 from sinks.known import TABLES
 from sinks.latest import CHANNELS, Entry
 from sinks.letters import DeadLetters, Letter
@@ -36,6 +37,7 @@ from sinks.rebuild import Filled, Rebuild, Span, tail_start
 from sinks.rows import TOPICS as STORED
 
 STAGE = "redis"
+HEATMAP = "heatmap"
 BATCH_RECORDS = 500
 BATCH_SECONDS = 0.05
 POLL_SECONDS = 0.1
@@ -65,7 +67,12 @@ class RedisSink:
         self._filled = monotonic()
         self._trouble: str | None = None
         self._looked = monotonic()
+        self._heatmaps_ms = dict.fromkeys(cfg.symbols, 0)
+        """Symbol -> T of its newest heatmap that is in Redis."""
         shown.init_stage(STAGE, CHANNELS)
+        shown.show_writes(STAGE, lambda: self._trouble is None)
+        for symbol in cfg.symbols:
+            shown.show_heatmap_age(symbol, partial(self._heatmaps_ms.__getitem__, symbol))
 
     def run(self) -> None:
         """Cache until told to stop. StorageError `redis.refused`, BrokerError `kafka.fatal`."""
@@ -217,8 +224,17 @@ class RedisSink:
     def _settle(self, messages: Sequence[Message]) -> None:
         moved = {place_in(message): int(message.offset() or 0) + 1 for message in messages}
         self._next |= moved
+        self._shown.hops.labels(STAGE).observe(age_seconds(messages[0]))  # it has waited longest
+        for message in messages:
+            if self._names[str(message.topic())] == HEATMAP:
+                self._show_heatmap(message)
         self._count(Counter(self._names[str(message.topic())] for message in messages))
         self._intake.commit(moved)
+
+    def _show_heatmap(self, message: Message) -> None:
+        symbol = (message.key() or b"").decode(errors="replace")
+        if symbol in self._heatmaps_ms:
+            self._heatmaps_ms[symbol] = max(self._heatmaps_ms[symbol], message.timestamp()[1])
 
     def _count(self, records: Mapping[str, int]) -> None:
         """Show records taken, by channel."""

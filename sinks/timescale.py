@@ -27,7 +27,7 @@ from COBY.utils.logging import get_logger
 from COBY.utils.timing import measure
 from sinks.batch import Batch, Taker
 from sinks.holes import write_holes
-from sinks.intake import Intake, Partition
+from sinks.intake import Intake, Partition, age_seconds
 from sinks.letters import DeadLetters, Letter
 from sinks.patience import pauses
 from sinks.progress import Start, read_start
@@ -69,6 +69,7 @@ class TimescaleSink:
         self._trouble: str | None = None
         self._lag_shown = monotonic()
         shown.init_stage(STAGE, TABLES)
+        shown.show_writes(STAGE, lambda: self._trouble is None)
 
     def run(self) -> None:
         """Store until told to stop. StorageError `db.another_writer`, `db.refused`; BrokerError `kafka.fatal`."""
@@ -206,6 +207,8 @@ class TimescaleSink:
         self._stored |= moved
         self._intake.commit(moved)
         self._shown.records.labels(STAGE).inc(batch.records)
+        if batch.items:  # the first one has waited longest
+            self._shown.hops.labels(STAGE).observe(age_seconds(batch.items[0].message))
         for table, count in batch.written().items():
             self._shown.outputs.labels(STAGE, table).inc(count)
         self._shown.buffered.labels(STAGE).set(0)

@@ -41,6 +41,8 @@ class Reader:
     """The partition's oldest offset when reading started: a hole up to it is retention."""
     saved: int | None = None
     """The ``next_offset`` of its last snapshot that is in Kafka."""
+    saved_at: float = field(default_factory=time.monotonic)
+    """When that was, or when the task was taken over."""
     number: int = 0
     """Of its next snapshot."""
     counted: dict[tuple[str, ...], int] = field(default_factory=dict)
@@ -119,7 +121,7 @@ class KafkaSaver:
         if reader.saved == at or reader.task.next_offset != at:
             return
         stage, topic, partition = place_of(tp, reader.source)
-        started = time.perf_counter()
+        started, started_at = time.perf_counter(), time.monotonic()
         state = reader.task.save()
         snapshot = Snapshot(stage, topic, partition, reader.number, at, self._settings, state)
         self._metrics.snapshot_seconds.labels(stage).observe(time.perf_counter() - started)
@@ -136,6 +138,7 @@ class KafkaSaver:
         reader.number += 1
         if reader.saved is None or at > reader.saved:
             reader.saved = at
+            reader.saved_at = started_at
         crash.reached("streams.saved")
 
 

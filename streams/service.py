@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import NoReturn
@@ -31,7 +32,7 @@ from streams.app import (
     make_app,
     sources,
 )
-from streams.counting import count
+from streams.counting import Shown
 from streams.outbox import Outbox
 from streams.saving import KafkaSaver
 from streams.snapshots import SnapshotStore
@@ -172,9 +173,9 @@ async def _stop(app: App) -> None:
 
 
 async def _count(worker: Worker, outbox: Outbox, shown: Metrics) -> None:
+    counted = Shown()
     while True:
-        for reader in list(worker.readers.values()):
-            count(reader, shown)
+        counted.count(list(worker.readers.items()), shown, time.monotonic())
         for stage, open_batches in outbox.open_batches_by_stage().items():
             shown.buffered.labels(stage).set(open_batches)
         await asyncio.sleep(COUNT_SECONDS)
@@ -189,8 +190,10 @@ def _metrics(cfg: Config, stages: set[str]) -> Metrics:
     for stage in stages:
         shown.init_stage(stage)
     if NORMALIZE in stages:
+        shown.hops.labels("receive")
         for exchange in cfg.exchanges:
-            shown.init_exchange(exchange, cfg.symbols)
+            shown.init_exchange(exchange)
+            shown.init_books(exchange, cfg.symbols)
     return shown
 
 

@@ -136,6 +136,8 @@ class Worker:
             return None
         self._metrics.batch_seconds.labels(stage).observe(time.perf_counter() - started)
         self._metrics.records.labels(stage).inc(len(records))
+        # Of the chunk's first record, which has waited longest.
+        self._metrics.hops.labels(stage).observe(max(0.0, time.time() - records[0].timestamp / 1000))
         return outputs
 
     # --- holes -----------------------------------------------------------------------------------------------------

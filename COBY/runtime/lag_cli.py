@@ -1,164 +1,56 @@
-"""`coby lag`: how far each consumer group of ours is behind, from committed and end offsets.
-
-Committed offsets are for displays like this one only: recovery starts from snapshots and from sink_progress.
-"""
+"""`coby lag`: how far each consumer group of ours is behind, and whether it goes on."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterator, Sequence
 
 import click
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its __init__ re-exports without __all__
-    AdminClient,
-    OffsetSpec,
-)
 
-from COBY.config import Config, load_config
+from COBY.config import load_config
+from COBY.lag import Status
 from COBY.runtime.columns import aligned
-from COBY.runtime.kafka import ANSWER_SECONDS, admin, broker_error, client_settings, require_broker
-from COBY.runtime.offsets import Partition, offsets_at
-from COBY.utils.exceptions import BrokerError
+from COBY.runtime.lag import Lag, LagReader, LagWatch, Watched
 
-PASSING = (
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.NOT_COORDINATOR,
-)
-"""What a broker says for some seconds after it made a topic, or began."""
-PAUSE_SECONDS = 0.2
-
-T = TypeVar("T")
+CLEAR = "\x1b[2J\x1b[H"
+LOOK_SECONDS = 2.0
+BAD = (Status.STALL, Status.STOP)
 
 
-class Lag(NamedTuple):
-    """One group's place in one partition. ``committed`` None: nothing yet, so its lag is all that is there."""
-
-    group: str
-    topic: str
-    partition: int
-    committed: int | None
-    end: int
-    lag: int
-
-
-class LagReader:
-    """Reads the lag of groups, once or again and again. One thread uses it."""
-
-    def __init__(self, cfg: Config) -> None:
-        """Connects when first asked."""
-        self._cfg = cfg
-        self._prefix = cfg.topic_prefix
-        self._client = admin(cfg)
-        self._consumers: dict[str, Consumer] = {}
-
-    def close(self) -> None:
-        """End its clients."""
-        for consumer in self._consumers.values():
-            consumer.close()
-
-    def read(self, groups: Iterable[str] = ()) -> list[Lag]:
-        """The lag of ``groups`` (none given: all whose name begins with the prefix) in the prefix's topics.
-
-        Every partition of a topic in which the group has committed anything is listed. BrokerError `kafka.refused`,
-        `kafka.unreachable`, `kafka.unknown_group` for a group that was asked for and is not there.
-        """
-        metadata = require_broker(self._cfg, self._client).topics
-        partitions = {
-            name: sorted(topic.partitions)
-            for name, topic in metadata.items()
-            if name.startswith(f"{self._prefix}.")
-        }
-        rows: list[tuple[str, str, int, int | None]] = []
-        for group in _groups(self._client, self._prefix, tuple(groups)):
-            committed = _patiently(partial(self._committed, group, partitions))
-            for topic in sorted({topic for topic, _ in committed}):
-                rows += [
-                    (group, topic, number, committed.get((topic, number))) for number in partitions[topic]
-                ]
-        wanted = {(topic, number) for _, topic, number, _ in rows}
-        ends = _patiently(lambda: _offsets(self._client, wanted, OffsetSpec.latest()))  # type: ignore[no-untyped-call]
-        starts = _patiently(lambda: _offsets(self._client, wanted, OffsetSpec.earliest()))  # type: ignore[no-untyped-call]
-        return [_lag(row, starts[row[1], row[2]], ends[row[1], row[2]]) for row in rows]
-
-    def _committed(self, group: str, partitions: Mapping[str, list[int]]) -> dict[tuple[str, int], int]:
-        """Asked as a consumer of the group that never joins it.
-
-        An admin client would be shorter, but librdkafka's dereferences null and takes the process with it when the
-        broker asked does not coordinate the group any more (its issue 5040).
-        """
-        if group not in self._consumers:
-            settings = client_settings(self._cfg) | {"group.id": group, "enable.auto.commit": False}
-            self._consumers[group] = Consumer(settings)
-        asked = [TopicPartition(topic, number) for topic, numbers in partitions.items() for number in numbers]
-        try:
-            found = self._consumers[group].committed(asked, timeout=ANSWER_SECONDS)
-            for item in found:
-                if item.error is not None:
-                    raise KafkaException(item.error)
-        except KafkaException as error:
-            raise broker_error("kafka.refused", error, where=group) from error
-        return {(item.topic, item.partition): item.offset for item in found if item.offset >= 0}
-
-
-def _lag(row: tuple[str, str, int, int | None], start: int, end: int) -> Lag:
-    committed = row[3]
-    return Lag(*row, end, max(0, end - (start if committed is None else committed)))
-
-
-def _groups(client: AdminClient, prefix: str, asked: tuple[str, ...]) -> list[str]:
-    listing = _answer(client.list_consumer_groups(request_timeout=ANSWER_SECONDS), "groups")
-    known = sorted(item.group_id for item in listing.valid)
-    if missing := sorted(set(asked) - set(known)):
-        allowed = f"one of {' '.join(known)}" if known else "a group that has committed"
-        raise BrokerError("kafka.unknown_group", f"no group {' '.join(missing)}", allowed=allowed)
-    # Another prefix may begin with ours (coby, coby-test): its groups drop out by their topics.
-    return sorted(asked) or [
-        name for name in known if name == prefix or name.startswith((f"{prefix}-", f"{prefix}."))
-    ]
-
-
-def _offsets(client: AdminClient, wanted: set[Partition], spec: OffsetSpec) -> dict[Partition, int]:
-    try:
-        return offsets_at(client, sorted(wanted), spec)
-    except KafkaException as error:
-        raise broker_error("kafka.refused", error, where="offsets") from error
-
-
-def _patiently(ask: Callable[[], T]) -> T:
-    """Ask again while the broker has just made a topic, or has just started, and says so."""
-    end = time.monotonic() + ANSWER_SECONDS
-    while True:
-        try:
-            return ask()
-        except BrokerError as error:
-            cause = error.__cause__
-            passing = isinstance(cause, KafkaException) and cause.args[0].code() in PASSING
-            if not passing or time.monotonic() > end:
-                raise
-            time.sleep(PAUSE_SECONDS)
-
-
-def _answer(future: Any, where: str) -> Any:
-    try:
-        return future.result(timeout=2 * ANSWER_SECONDS)
-    except KafkaException as error:
-        raise broker_error("kafka.refused", error, where=where) from error
-
-
-def table(rows: list[Lag]) -> Iterator[str]:
+def table(rows: Sequence[Lag | Watched]) -> Iterator[str]:
     """The rows as lines of aligned columns under a header, the last line the sum of the lags."""
-    cells: list[tuple[str, ...]] = [("GROUP", "TOPIC", "PARTITION", "COMMITTED", "END", "LAG")]
-    cells += [tuple("-" if value is None else str(value) for value in row) for row in rows]
+    head = ("GROUP", "TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "SECONDS")
+    watched = bool(rows) and isinstance(rows[0], Watched)
+    cells: list[tuple[str, ...]] = [(*head, "STATUS") if watched else head]
+    cells += [
+        (*_cells(row.lag), _word(row.status)) if isinstance(row, Watched) else _cells(row) for row in rows
+    ]
     yield from aligned(cells, left=2)
-    yield f"total lag {sum(row.lag for row in rows)}"
+    yield f"total lag {sum(_place(row).lag for row in rows)}"
+
+
+def _place(row: Lag | Watched) -> Lag:
+    return row.lag if isinstance(row, Watched) else row
+
+
+def _cells(row: Lag) -> tuple[str, ...]:
+    numbers = (row.partition, row.committed, row.end, row.lag)
+    seconds = "-" if row.lag_seconds is None else f"{row.lag_seconds:.1f}"
+    return (row.group, row.topic, *("-" if value is None else str(value) for value in numbers), seconds)
+
+
+def _word(status: Status | None) -> str:
+    return "-" if status is None else status.name
+
+
+def as_dict(row: Lag | Watched) -> dict[str, object]:
+    """A row for JSON; ``status`` only of what was watched."""
+    place = _place(row)
+    found = place._asdict()
+    if isinstance(row, Watched):
+        found["status"] = None if row.status is None else row.status.name
+    return found
 
 
 @click.command()
@@ -166,24 +58,78 @@ def table(rows: list[Lag]) -> Iterator[str]:
     "--group", "groups", multiple=True, help="Only this consumer group; may be given several times."
 )
 @click.option("--max-lag", type=click.IntRange(0), help="Exit with 1 if any partition's lag is above this.")
+@click.option(
+    "--max-seconds", type=click.FloatRange(0), help="Exit with 1 if any record waits for longer than this."
+)
+@click.option("--watch", is_flag=True, help="Again every two seconds, with the status, until Ctrl-C.")
+@click.option(
+    "--status",
+    "judged",
+    is_flag=True,
+    help="Look for half a minute, then say how each goes on; exit with 1 on STALL or STOP.",
+)
 @click.option("--json", "as_json", is_flag=True, help="A JSON array instead of a table.")
-def lag(groups: tuple[str, ...], max_lag: int | None, as_json: bool) -> None:
-    """How far each consumer group is behind: committed and end offset and lag by topic and partition.
+def lag(
+    groups: tuple[str, ...],
+    max_lag: int | None,
+    max_seconds: float | None,
+    watch: bool,
+    judged: bool,
+    as_json: bool,
+) -> None:
+    """How far each consumer group is behind: committed and end offset, lag in records and in seconds.
+
+    STATUS is by progress, not by a count: OK, WARN (it falls further behind), STALL (it stands still with something to
+    read), STOP (so, and nobody is in the group).
 
     \b
     Example:
       coby lag --max-lag 10000
       coby lag --group coby-timescale --json
+      coby lag --status || echo "a consumer stands still"
     """
-    reader = LagReader(load_config())
-    try:
-        rows = reader.read(groups)
-    finally:
-        reader.close()
-    if as_json:
-        click.echo(json.dumps([row._asdict() for row in rows]))
+    cfg = load_config()
+    if watch or judged:
+        rows: Sequence[Lag | Watched] = _watch(LagWatch(cfg), groups, forever=watch, as_json=as_json)
     else:
-        for line in table(rows):
-            click.echo(line)
-    if max_lag is not None and any(row.lag > max_lag for row in rows):
+        reader = LagReader(cfg)
+        try:
+            rows = reader.read(groups)
+        finally:
+            reader.close()
+    _print(rows, as_json)
+    if any(_is_bad(row, max_lag, max_seconds) for row in rows):
         raise SystemExit(1)
+
+
+def _watch(looker: LagWatch, groups: tuple[str, ...], *, forever: bool, as_json: bool) -> list[Watched]:
+    """Look until each place has a status (``forever``: until Ctrl-C, showing each look); the last look."""
+    end = time.monotonic() + looker.window_seconds + LOOK_SECONDS
+    try:
+        while True:
+            rows = looker.look(groups)
+            if not forever and (time.monotonic() > end or all(row.status is not None for row in rows)):
+                return rows
+            if forever:
+                click.echo("" if as_json else CLEAR, nl=False)
+                _print(rows, as_json)
+            time.sleep(LOOK_SECONDS)
+    finally:
+        looker.close()
+
+
+def _print(rows: Sequence[Lag | Watched], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps([as_dict(row) for row in rows]))
+        return
+    for line in table(rows):
+        click.echo(line)
+
+
+def _is_bad(row: Lag | Watched, max_lag: int | None, max_seconds: float | None) -> bool:
+    place = _place(row)
+    return (
+        (max_lag is not None and place.lag > max_lag)
+        or (max_seconds is not None and place.lag_seconds is not None and place.lag_seconds > max_seconds)
+        or (isinstance(row, Watched) and row.status in BAD)
+    )

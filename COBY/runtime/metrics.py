@@ -4,6 +4,8 @@ prometheus_client adds the `_total` of a counter's name itself. Processes take `
 own with `Metrics(CollectorRegistry())`.
 """
 
+import shutil
+import time
 from collections.abc import Callable, Iterable
 from functools import cache
 from threading import Lock
@@ -11,10 +13,50 @@ from threading import Lock
 import psutil
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
-LIVE, BLIND = 1, 0
+LIVE, BLIND, NOT_LISTED = 1, 0, 2
 BATCH_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
+HOP_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+HOPS = ("receive", "kafka", "normalize", "aggregate", "timescale", "redis", "api")
+
 STATUSES = ("2xx", "4xx", "5xx")
+CUTS = ("slow_consumer", "ws.too_many_operations")
+
+GAP_REASONS = (
+    "never_connected",
+    "disconnected",
+    "producer_lost",
+    "stale",
+    "sequence_gap",
+    "checksum",
+    "crossed",
+    "not_listed",
+    "time_jump",
+    "retention",
+)
+_CODEC = ("codec.broken", "codec.format", "codec.null", "codec.unknown_schema", "codec.wrong_schema")
+FRAME_CODES = (
+    "event.format",
+    "frame.gzip",
+    "frame.json",
+    "frame.null",
+    "frame.number",
+    "frame.protobuf",
+    "frame.range",
+    "frame.rest_error",
+    "frame.shape",
+    "frame.unknown_symbol",
+    "record.headers",
+    "record.repeated",
+    "record.unknown_slot",
+)
+LETTER_CODES = {
+    "normalize": FRAME_CODES,
+    "aggregate": (*_CODEC, "record.headers", "record.not_configured", "record.schema"),
+    "timescale": (*_CODEC, "reader.no_position"),
+    "redis": (*_CODEC, "reader.no_position"),
+}
+"""What each stage writes dead letters for. Beside them timescale has a code for each SQLSTATE of a row refused."""
 
 
 class Metrics:
@@ -56,28 +98,68 @@ class Metrics:
             "exchange",
             "channel",
         )
-        self.resyncs = self._counter("resyncs", "New snapshots asked for.", "exchange")
+        self.resyncs = self._counter("resyncs", "New snapshots asked for.", "exchange", "symbol")
         self.retries = self._counter("write_retries", "Writes tried again after a passing error.", "stage")
+        self._writes = self._gauge(
+            "writes_ok", "1: the server took what was last written, 0: it did not.", "stage"
+        )
         self.skew = self._counter("clock_skew", "Records whose time was clamped to the marks.", "exchange")
-        self.book_state = self._gauge("book_state", "1 live, 0 blind.", "exchange", "symbol")
+        self.book_state = self._gauge(
+            "book_state", "1 live, 0 blind, 2: the exchange does not have the symbol.", "exchange", "symbol"
+        )
         self.lag = self._gauge("lag_records", "Records not yet read.", "group", "topic", "partition")
         self.buffered = self._gauge("buffered_records", "Records between source and sink.", "stage")
         self._frame_age = self._gauge("last_frame_age_seconds", "Seconds since the last frame.", "exchange")
+        self._add_times()
+        self._add_quality()
+        self._add_api()
+        self._add_machine()
+
+    def _add_times(self) -> None:
         self.replay_late = Histogram(
             "coby_replay_late_seconds",
             "Seconds from when a record of a paced replay was due until it was released.",
             buckets=BATCH_BUCKETS,
-            registry=registry,
+            registry=self.registry,
         )
-        self._add_api()
+        self.hops = self._histogram(
+            "hop_latency_seconds", "Age of a record, by its own time, when the hop was done with it.", "hop"
+        )
+        self.snapshot_age = self._gauge(
+            "snapshot_age_seconds",
+            "Age of the oldest task's last snapshot, if the task has gone on.",
+            "stage",
+        )
+        self._heatmap_age = self._gauge(
+            "heatmap_age_seconds", "Age of the newest heatmap in Redis, by its T.", "symbol"
+        )
+
+    def _add_quality(self) -> None:
+        """From the records of quality: they come once a minute, so counting them costs nothing."""
+        book = ("exchange", "symbol")
+        self.events = self._counter("events", "Updates and trades taken in.", *book)
+        self.duplicates = self._counter("duplicates", "Events that a connection brought twice.", *book)
+        self.anomalies = self._counter("anomalies", "Trades far from the last price.", *book)
+        self.checksum_failures = self._counter("checksum_failures", "Checksums that did not agree.", *book)
+        self.skewed = self._counter("skewed_events", "Events whose time was over 2 s from receipt.", *book)
+        self.crossed_seconds = self._counter("crossed_seconds", "Seconds blind for being crossed.", *book)
+        self.blind_seconds = self._counter("blind_seconds", "Seconds blind, for whatever reason.", *book)
+
+    def _add_machine(self) -> None:
         self.memory_full = Gauge(
             "coby_memory_full",
             "1: twice within ten minutes near MAX_MEMORY_USAGE, takes nothing new.",
-            registry=registry,
+            registry=self.registry,
         )
         Gauge(
-            "coby_resident_memory_bytes", "Memory this process holds in RAM.", registry=registry
+            "coby_resident_memory_bytes", "Memory this process holds in RAM.", registry=self.registry
         ).set_function(_resident_memory_bytes)
+        free = Gauge(
+            "coby_disk_free_bytes", "Free on the disk this process stands on.", registry=self.registry
+        )
+        free.set_function(lambda: shutil.disk_usage(".").free)
+        size = Gauge("coby_disk_bytes", "Size of the disk this process stands on.", registry=self.registry)
+        size.set_function(lambda: shutil.disk_usage(".").total)
 
     def _add_api(self) -> None:
         self.requests = self._counter("api_requests", "Requests answered.", "method", "route", "status")
@@ -100,12 +182,29 @@ class Metrics:
 
     def init_exchange(self, exchange: str, symbols: Iterable[str] = ()) -> None:
         """Show the exchange at 0 from the start: a counter that first appears at 1 hides its first rise."""
-        for counter in (self.frames, self.dropped, self.reconnects, self.resyncs, self.skew):
+        for counter in (self.frames, self.dropped, self.reconnects, self.skew):
             counter.labels(exchange)
         for channel in ("book", "trade"):
             self.silent.labels(exchange, channel)
         for symbol in symbols:
+            self.resyncs.labels(exchange, symbol)
+
+    def init_books(self, exchange: str, symbols: Iterable[str]) -> None:
+        """The same for what the stream worker tells of the exchange's books, each blind until it is shown live."""
+        for code in FRAME_CODES:
+            self.rejected.labels(exchange, code)
+        for symbol in symbols:
             self.book_state.labels(exchange, symbol).set(BLIND)
+            for reason in GAP_REASONS:
+                self.gaps.labels(exchange, symbol, reason)
+            for counter in self.by_book:
+                counter.labels(exchange, symbol)
+
+    @property
+    def by_book(self) -> tuple[Counter, ...]:
+        """What quality counts: exchange and symbol are the labels."""
+        faults = (self.duplicates, self.anomalies, self.checksum_failures, self.skewed)
+        return (self.events, *faults, self.crossed_seconds, self.blind_seconds)
 
     def init_stage(self, stage: str, topics: Iterable[str] = ()) -> None:
         """The same for a stage and the topics (or tables) it writes."""
@@ -116,6 +215,29 @@ class Metrics:
         self.snapshot_seconds.labels(stage)
         for topic in topics:
             self.outputs.labels(stage, topic)
+        for code in LETTER_CODES.get(stage, ()):
+            self.dead_letters.labels(stage, code)
+        if stage in HOPS:
+            self.hops.labels(stage)
+
+    def init_clients(self) -> None:
+        """The same for WebSocket clients."""
+        self.hops.labels("api")
+        for code in CUTS:
+            self.ws_cut.labels(code)
+
+    def show_writes(self, stage: str, well: Callable[[], bool]) -> None:
+        """Have `coby_writes_ok` of the stage asked at each scrape."""
+        self._writes.labels(stage).set_function(lambda: float(well()))
+
+    def show_heatmap_age(self, symbol: str, newest_ms: Callable[[], int]) -> None:
+        """Have `coby_heatmap_age_seconds` of the symbol asked at each scrape; 0: none yet, counted from now."""
+        began_ms = time.time() * 1000
+
+        def age() -> float:
+            return max(0.0, time.time() - (newest_ms() or began_ms) / 1000)
+
+        self._heatmap_age.labels(symbol).set_function(age)
 
     def init_route(self, method: str, route: str) -> None:
         """The same for a route of the API."""
@@ -124,8 +246,11 @@ class Metrics:
         self.request_seconds.labels(route)
 
     def show_frame_age(self, exchange: str, age_seconds: Callable[[], float]) -> None:
-        """Have `coby_last_frame_age_seconds` of the exchange asked at each scrape (NaN: none yet)."""
+        """Have `coby_last_frame_age_seconds` of the exchange asked at each scrape."""
         self._frame_age.labels(exchange).set_function(age_seconds)
+
+    def _histogram(self, name: str, sentence: str, *labels: str) -> Histogram:
+        return Histogram(f"coby_{name}", sentence, labels, buckets=HOP_BUCKETS, registry=self.registry)
 
     def _counter(self, name: str, sentence: str, *labels: str) -> Counter:
         return Counter(f"coby_{name}", sentence, labels, registry=self.registry)

@@ -18,6 +18,8 @@ from api.times import Span
 from COBY.runtime.database import AsyncConnection, AsyncPool
 from COBY.utils.intervals import to_us
 
+AT_ONCE_ROWS = 500
+"""Rows made of an answer's bytes before the event loop goes on with others: a millisecond or two."""
 _ONE_VIEW = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
@@ -30,7 +32,12 @@ class View:
     async def rows(self, query: Query) -> list[Any]:
         """All rows. Planned anew each time: only with the values is it known which chunks need not be touched."""
         text, values = query
-        return await (await self._conn.execute(text, values, prepare=False)).fetchall()
+        cursor = await self._conn.execute(text, values, prepare=False)
+        found: list[Any] = []
+        while part := await cursor.fetchmany(AT_ONCE_ROWS):
+            found += part
+            await asyncio.sleep(0)
+        return found
 
     async def value(self, query: Query) -> Any:
         """The only value of the only row."""
@@ -106,6 +113,7 @@ async def read_heatmap(
         cells = await database.rows(heatmap.cells(symbol, page, resolution, prices))
         grid = holes.moments(page, step_us)
         missing = await _holes(database, {"symbol": symbol}, page, (symbol,), grid, parts)
+    # An iterator: its work is the thread's.
     whole = heatmap.with_cells(map(heatmap.Tick._make, ticks), parts.lost)
     rows: list[Row] = await asyncio.to_thread(heatmap.columns, symbol, whole, cells, resolution, step_us)
     is_last = page.until_us >= walk.cursor.span.until_us
@@ -170,7 +178,9 @@ async def _holes(
         seen += [Hole(symbol, holes.ALL, *part, holes.NOT_KEPT) for part in parts.lost]
         for part in parts.kept:
             seen += holes.from_ticks(symbol, part, grid, rows)
-    return holes.merged(await _gaps(database, names.get("symbol"), exchange, span), seen, grid)
+    told = await _gaps(database, names.get("symbol"), exchange, span)
+    # Of a thousand each this is a million comparisons.
+    return await asyncio.to_thread(holes.merged, told, seen, grid)
 
 
 async def _parts(database: View, table: str, span: Span) -> Parts:
@@ -186,11 +196,10 @@ async def _gaps(database: View, symbol: str | None, exchange: str | None, span: 
 async def _candle_holes(database: View, names: Names, span: Span, rows: Sequence[Row]) -> list[Hole]:
     """What the candles themselves say, and the gaps: ticks are kept for weeks, candles for ever."""
     asked = candles.Asked(str(names["symbol"]), str(names["timeframe"]), span)
-    lacking = candles.absent(asked, rows)
+    lacking = await asyncio.to_thread(candles.absent, asked, rows)
     if lacking:
         whole = await database.rows(candles.whole(asked))
-        lacking = candles.without(lacking, asked, whole)
+        lacking = await asyncio.to_thread(candles.without, lacking, asked, whole)
     told = await _gaps(database, asked.symbol, None, span)
-    return sorted(
-        [*told, *lacking, *candles.incomplete(asked, rows)], key=lambda hole: (hole.from_us, hole.exchange)
-    )
+    cut = await asyncio.to_thread(candles.incomplete, asked, rows)
+    return sorted([*told, *lacking, *cut], key=lambda hole: (hole.from_us, hole.exchange))

@@ -37,9 +37,10 @@ async def book_metrics(
     if wanted.is_plain:
         return await answer(await _newest(use, names["exchange"], names["symbol"]), wanted)
     walk = wanted.walk({"resource": BOOKS.name, **names}, BOOKS.key_types, BOOKS.usual_us, BOOKS.longest_us)
-    page = await read_page(use.pool, BOOKS, names, walk, (names["symbol"],), use.cfg.store_interval_us)
-    rows = await asyncio.to_thread(lambda: [figures(row) for row in page.rows])
-    return await answer(page._replace(columns=COLUMNS, rows=rows), wanted)
+    async with use.pages.one():
+        page = await read_page(use.pool, BOOKS, names, walk, (names["symbol"],), use.cfg.store_interval_us)
+        rows = await asyncio.to_thread(lambda: [figures(row) for row in page.rows])
+        return await answer(page._replace(columns=COLUMNS, rows=rows), wanted)
 
 
 async def _newest(use: Services, exchange: str, symbol: str) -> Page:

@@ -58,7 +58,8 @@ async def heatmap(
     if walk.cursor.key:
         span = span._replace(since_us=max(span.since_us, int(walk.cursor.key[0])))
     page = columns.page_span(span, length, step, use.cfg.heatmap_depth, walk.limit)
-    return await answer(await read_heatmap(use.pool, name, walk, page, length, prices, step), wanted)
+    async with use.pages.one():
+        return await answer(await read_heatmap(use.pool, name, walk, page, length, prices, step), wanted)
 
 
 async def _newest(use: Services, symbol: str, prices: Prices) -> Page:

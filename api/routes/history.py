@@ -77,8 +77,9 @@ async def ohlcv(
     walk = wanted.walk(
         {"resource": CANDLES.name, **names}, CANDLES.key_types, usual_us, longest_us(timeframe)
     )
-    page = await read_page(use.pool, CANDLES, names, walk, (name,), use.cfg.store_interval_us)
-    return await answer(page, wanted)
+    async with use.pages.one():
+        page = await read_page(use.pool, CANDLES, names, walk, (name,), use.cfg.store_interval_us)
+        return await answer(page, wanted)
 
 
 async def _rows(
@@ -91,5 +92,6 @@ async def _rows(
     query = {"resource": resource.name, **names}
     walk = wanted.walk(query, resource.key_types, resource.usual_us, resource.longest_us)
     symbols = use.cfg.symbols if names["symbol"] is None else (names["symbol"],)
-    page = await read_page(use.pool, resource, names, walk, symbols, use.cfg.store_interval_us)
-    return await answer(page, wanted)
+    async with use.pages.one():
+        page = await read_page(use.pool, resource, names, walk, symbols, use.cfg.store_interval_us)
+        return await answer(page, wanted)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
 from api.callers import require
 from api.services import Services, services
+from COBY.runtime.lag import Watched
+
+StatusName = Literal["OK", "WARN", "STALL", "STOP"]
 
 router = APIRouter(prefix="/v1", tags=["operation"])
 
@@ -24,6 +27,14 @@ class GroupLag(BaseModel):
     )
     end: int = Field(description="The offset after the newest record.", examples=[1203])
     lag: int = Field(description="Records not yet taken.", examples=[3])
+    lag_seconds: float | None = Field(
+        description="Age of the first of them; 0: none, null: it could not be read.", examples=[0.4]
+    )
+    status: StatusName | None = Field(
+        description="By progress over half a minute: WARN falls further behind, STALL stands still, STOP: and nobody "
+        "is in the group. Null: not asked for often and long enough to tell.",
+        examples=["OK"],
+    )
 
 
 class LagTotal(BaseModel):
@@ -48,5 +59,20 @@ async def lag(
 ) -> LagAnswer:
     """How far each consumer group is behind, by topic and partition; at most two seconds old."""
     rows = await services.lags.read(group)
-    data = [GroupLag(**row._asdict()) for row in rows]
-    return LagAnswer(data=data, meta=LagTotal(total=sum(row.lag for row in rows)))
+    return LagAnswer(
+        data=[_shown(row) for row in rows], meta=LagTotal(total=sum(row.lag.lag for row in rows))
+    )
+
+
+def _shown(row: Watched) -> GroupLag:
+    place = row.lag
+    return GroupLag(
+        group=place.group,
+        topic=place.topic,
+        partition=place.partition,
+        committed=place.committed,
+        end=place.end,
+        lag=place.lag,
+        lag_seconds=place.lag_seconds,
+        status=None if row.status is None else cast(StatusName, row.status.name),
+    )

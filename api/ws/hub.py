@@ -52,8 +52,9 @@ class Subscriber(Protocol):
 class Hub:
     """See above. `start`, then `end`."""
 
-    def __init__(self, cfg: Config) -> None:
-        """Reads nothing yet."""
+    def __init__(self, cfg: Config, observe: Callable[[float], object]) -> None:
+        """Reads nothing yet; ``observe`` is told the age in seconds of what it gives out."""
+        self._observe = observe
         self._prefix = cfg.topic_prefix
         self._offsets = Offsets(cfg)
         self._holders: Counter[Partition] = Counter()
@@ -175,6 +176,8 @@ class Hub:
             self._begun |= batch.begun
             for item in batch.items:
                 self._give(item)
+            if batch.items and self._ready[batch.items[0].place].is_set():  # before that it is the past
+                self._observe(max(0.0, time_ns() / 1e9 - batch.items[0].time_ms / 1e3))
             for lost in batch.lost:
                 self._lose(lost)
             for partition, place in batch.places.items():

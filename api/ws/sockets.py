@@ -37,7 +37,8 @@ class Sockets:
         """Reads nothing yet."""
         cfg = services.cfg
         self.services = services
-        self.hub = Hub(cfg)
+        services.metrics.init_clients()
+        self.hub = Hub(cfg, services.metrics.hops.labels("api").observe)
         self.readers = Readers(cfg)
         self.known = Known(cfg.symbols, cfg.exchanges, tuple(TIMEFRAMES_US))
         self.replaying = 0

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from COBY.config import Config
 from COBY.runtime.kafka import client_settings
-from COBY.runtime.lag_cli import LagReader
+from COBY.runtime.lag import LagReader
 from COBY.slots import slots_of
 from COBY.topics import topic_name
 from COBY.utils.intervals import parse_time

@@ -21,6 +21,8 @@ HERE = Path(__file__).parent
 POM = HERE / "pom.xml"
 SUITE = "trixie"
 PACKAGES = ("postgresql-17", "postgresql-17-timescaledb", "redis-server")
+MONITORING = ("prometheus", "prometheus-alertmanager", "promtool")
+"""Only for the tests of deploy/monitoring."""
 TRIES = 3
 NEWS_SECONDS = 10.0
 
@@ -60,6 +62,18 @@ def compose_dir() -> Path:
 def compose_binary() -> Path | None:
     """The docker-compose v2 program: the fetched one; None where it could not be had."""
     path = compose_dir() / "usr" / "bin" / "docker-compose"
+    return path if path.exists() else None
+
+
+def monitoring_dir() -> Path:
+    """Where Prometheus, its promtool, Alertmanager and its amtool are unpacked, as Debian has them."""
+    names = " ".join((os.uname().machine, SUITE, *MONITORING))
+    return cache_dir() / f"monitoring-{_digest(names)}"
+
+
+def monitoring_binary(name: str) -> Path | None:
+    """One of `prometheus`, `promtool`, `prometheus-alertmanager`, `amtool`; None where it could not be had."""
+    path = monitoring_dir() / "usr" / "bin" / name
     return path if path.exists() else None
 
 
@@ -215,16 +229,26 @@ def fetch_root() -> None:
 
 def fetch_compose() -> None:
     """Debian's docker-compose v2. Not having it only skips the test of the compose file: no error."""
+    _fetch_packages(compose_dir(), ("docker-compose",), "to check the compose file")
+
+
+def fetch_monitoring() -> None:
+    """Debian's Prometheus and Alertmanager. Not having them only skips the tests of alerts: no error."""
+    _fetch_packages(monitoring_dir(), MONITORING, "to check rules and alerts")
+
+
+def _fetch_packages(target: Path, packages: tuple[str, ...], why: str) -> None:
+    names = ", ".join(packages)
     try:
-        with building(compose_dir()) as temp:
+        with building(target) as temp:
             if temp is not None:
-                print("fetching docker-compose (only to check the compose file) …", flush=True)
-                _unpack_compose(temp)
+                print(f"fetching {names} (only {why}) …", flush=True)
+                _unpack(temp, packages)
     except (LocalError, StopIteration) as error:
-        print(f"  docker-compose could not be had, its test will be skipped: {error}", flush=True)
+        print(f"  {names} could not be had, tests will be skipped: {error}", flush=True)
 
 
-def _unpack_compose(temp: Path) -> None:
+def _unpack(temp: Path, packages: tuple[str, ...]) -> None:
     apt = temp / "apt"
     (apt / "partial").mkdir(parents=True)
     where = {
@@ -236,18 +260,24 @@ def _unpack_compose(temp: Path) -> None:
         "Acquire::Retries": 3,
     }
     options = [part for name, value in where.items() for part in ("-o", f"{name}={value}")]
-    log = log_of("compose")
+    log = log_of(packages[0])
     run(["apt-get", *options, "update"], log, "apt-get update")
     # apt downloads into the working directory, hence the shell.
-    download = ["sh", "-c", 'cd "$0" && exec apt-get "$@" download docker-compose', str(apt), *options]
-    run(download, log, "docker-compose")
-    run(["dpkg", "-x", str(next(apt.glob("*.deb"))), str(temp)], log, "unpacking docker-compose")
+    download = ["sh", "-c", 'cd "$0" && exec apt-get "$@"', str(apt), *options, "download", *packages]
+    run(download, log, packages[0])
+    for package in sorted(apt.glob("*.deb")):
+        run(["dpkg", "-x", str(package), str(temp)], log, f"unpacking {package.name}")
     shutil.rmtree(apt)
 
 
 def missing() -> list[str]:
     """What `fetch` would still have to bring, by name."""
-    parts = {"Kafka": kafka_dir(), "TimescaleDB and Redis": root_dir(), "docker-compose": compose_dir()}
+    parts = {
+        "Kafka": kafka_dir(),
+        "TimescaleDB and Redis": root_dir(),
+        "docker-compose": compose_dir(),
+        "Prometheus and Alertmanager": monitoring_dir(),
+    }
     return [name for name, path in parts.items() if not path.exists()]
 
 
@@ -259,6 +289,7 @@ def fetch() -> None:
         fetch_kafka()
         fetch_root()
         fetch_compose()
+        fetch_monitoring()
 
 
 def require(path: Path, what: str) -> Path:

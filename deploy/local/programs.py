@@ -67,6 +67,11 @@ def api(port: int, ws_port: int) -> Program:
     return Program("api", _python("api"), 9106, {"API_PORT": str(port), "WS_PORT": str(ws_port)})
 
 
+def lag_exporter() -> Program:
+    """The lag of the consumer groups, for Prometheus."""
+    return Program("lag-exporter", _python("COBY.runtime.lag_exporter"), 9107)
+
+
 def simulator(
     exchanges: Sequence[str], *, port: int = SIMULATOR_PORT, options: Sequence[str] = ()
 ) -> Program:

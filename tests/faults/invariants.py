@@ -219,7 +219,7 @@ def offsets(pipeline: Pipeline) -> Iterator[str]:
                     if found is not None:
                         place = (f"{config.topic_prefix}.{found['topic']}", found["partition"])
                         greatest[place] = max(greatest.get(place, 0), found["next_offset"])
-    # As a consumer that does not join: an admin client that asks for offsets may crash (COBY/runtime/lag_cli.py).
+    # As a consumer that does not join: an admin client that asks for offsets may crash (COBY/runtime/lag.py).
     consumer = Consumer(client_settings(config) | {"group.id": f"{config.topic_prefix}-streams"})
     try:
         yield from _committed(config, consumer, greatest)

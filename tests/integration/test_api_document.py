@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import AdminClient
 from fastapi.routing import APIRoute
 from jsonschema import Draft202012Validator
 
@@ -56,6 +57,23 @@ def api(kafka, timescale, redis_session, tmp_path_factory):
 @pytest.fixture(scope="module")
 def document(api):
     return api.get("/openapi.json").json()
+
+
+def test_the_other_document_is_that_of_this_systems_topics_and_names_each(api, kafka):
+    """Whether it is right is tests/unit/test_asyncapi.py's; here: that it is served, and fits what is there."""
+    answer = api.get("/asyncapi.json", headers={"X-API-Key": ""})
+    assert answer.headers["content-type"] == "application/json"
+    served = answer.json()
+    assert served["asyncapi"].startswith("3.")
+    patterns = [
+        re.sub(r"\\{\w+\\}", r"[a-z0-9]+", re.escape(channel["address"]))
+        for name, channel in served["channels"].items()
+        if name != "websocket"
+    ]
+    client = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    there = {name for name in client.list_topics(timeout=30).topics if name.startswith(f"{PREFIX}.")}
+    assert len(there) > 15
+    assert [name for name in there if not any(re.fullmatch(one, name) for one in patterns)] == []
 
 
 def test_the_document_has_every_route_and_no_other(document):

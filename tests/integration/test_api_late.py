@@ -6,8 +6,8 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from api.heads import HEAD_SECONDS
 from api.limits import BODY_SECONDS
+from api.serving import HEAD_SECONDS
 from tests.api_keys import alone
 
 NO_SERVERS = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "REDIS_PORT": "1"}

@@ -1,6 +1,5 @@
 """Kafka's topics against the table, the producer's promises, and lag, on a real broker."""
 
-import json
 import random
 import socket
 
@@ -10,7 +9,6 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from COBY.runtime.kafka import admin, apply_topics, check_topics, make_consumer, make_producer, require_broker
-from COBY.runtime.lag_cli import lag
 from COBY.runtime.topics_cli import topics
 from COBY.topics import partition_of
 from COBY.utils.exceptions import BrokerError
@@ -164,40 +162,6 @@ def test_the_commands_apply_and_check(cfg, topic_prefix):
     assert invoke(topics, cfg, "apply").output == ""
     checked = invoke(topics, cfg, "check")
     assert (checked.exit_code, checked.output) == (0, "27 topics are as in the table\n")
-
-
-def test_lag_is_end_minus_committed(cfg, topic_prefix):
-    apply_topics(cfg)
-    producer = make_producer(cfg, pytest.fail)
-    topic, number = f"{topic_prefix}.trade.v1", partition_of(b"k", 12)
-    for _ in range(30):
-        producer.produce(topic, b"x", b"k")
-    assert producer.flush(60) == 0
-    group = f"{topic_prefix}-timescale"
-    consumer = make_consumer(cfg, group)
-    try:
-        consumer.commit(offsets=[TopicPartition(topic, number, 12)], asynchronous=False)
-    finally:
-        consumer.close()
-    answer = invoke(lag, cfg, "--json")
-    assert answer.exit_code == 0, answer.exception
-    rows = json.loads(answer.stdout)
-    assert len(rows) == 12
-    assert [row for row in rows if row["lag"]] == [
-        {"group": group, "topic": topic, "partition": number, "committed": 12, "end": 30, "lag": 18}
-    ]
-    shown = invoke(lag, cfg, "--group", group, "--max-lag", "18")
-    assert shown.exit_code == 0
-    assert shown.output.splitlines()[0].split() == ["GROUP", "TOPIC", "PARTITION", "COMMITTED", "END", "LAG"]
-    assert shown.output.splitlines()[-1] == "total lag 18"
-    assert invoke(lag, cfg, "--max-lag", "17").exit_code == 1
-
-
-def test_lag_of_an_unknown_group_is_an_error(cfg, topic_prefix):
-    apply_topics(cfg)
-    caught = invoke(lag, cfg, "--group", "nobody").exception
-    assert isinstance(caught, BrokerError)
-    assert caught.code == "kafka.unknown_group"
 
 
 def test_a_failed_delivery_is_told_though_no_callback_asked_for_it(cfg, topic_prefix):

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from api.formats import ARROW, CSV, JSON, wanted
+from api.formats import ARROW, CSV, JSON, Page, render, wanted
 from api.shapes import SIZE, TEXT, Column, arrow_table, listed, plain_rows
 from COBY.jsonform import plain, with_floats
 from COBY.records import BookTick, Bucket, Level, TradeEvent
@@ -53,6 +53,31 @@ def test_numbers_of_thirty_digits_stay_exact_in_every_form():
 def test_no_rows_have_the_same_columns_in_arrow():
     columns = (Column("size", SIZE), Column("list", listed(Column("size", SIZE))))
     assert arrow_table(columns, [], False).schema == arrow_table(columns, [(Decimal(1), [])], False).schema
+
+
+@pytest.mark.parametrize("items", [0, 3, 2_500])
+@pytest.mark.parametrize("count", [0, 1, 999, 1_000, 1_001, 3_217])
+def test_a_page_of_any_size_is_one_array_a_column_with_every_row_in_its_place(count, items):
+    columns = (Column("name", TEXT), Column("list", listed(Column("size", SIZE))))
+    rows = [(str(n), [(Decimal(n),)] * (items if n % 997 == 0 else 1)) for n in range(count)]
+    table = arrow_table(columns, rows, floats=False)
+    assert all(column.num_chunks <= 1 for column in table.columns)
+    assert [one["name"] for one in table.to_pylist()] == [str(n) for n in range(count)]
+    assert [[cell["size"] for cell in one["list"]] for one in table.to_pylist()] == [
+        [cell for (cell,) in cells] for _, cells in rows
+    ]
+
+
+@pytest.mark.parametrize("rows", [[], [("a", Decimal(1))], [("a", Decimal(1)), ('"b', None)]])
+def test_json_is_one_object_with_data_page_and_meta(rows):
+    columns = (Column("name", TEXT), Column("size", SIZE))
+    meta = {"complete": False, "gaps": [{"reason": "stale"}]}
+    body = render(JSON, Page(columns, rows, "next", meta), floats=True)
+    assert json.loads(body.content) == {
+        "data": [{"name": name, "size": None if size is None else float(size)} for name, size in rows],
+        "page": {"next_cursor": "next", "has_more": True},
+        "meta": meta,
+    }
 
 
 def test_floats_are_for_decimals_alone():

@@ -219,5 +219,8 @@ def test_the_docs_name_every_metric_and_no_other():
     source = (ROOT / "COBY/runtime/metrics.py").read_text()
     counters = {f"coby_{name}_total" for name in re.findall(r"_counter\(\s*\"(\w+)\"", source)}
     gauges = {f"coby_{name}" for name in re.findall(r"_gauge\(\s*\"(\w+)\"", source)}
+    gauges |= {f"coby_{name}" for name in re.findall(r"_histogram\(\s*\"(\w+)\"", source)}
     others = set(re.findall(r"\"(coby_\w+)\"", source))
+    exporter = (ROOT / "COBY/runtime/lag_exporter.py").read_text()
+    others |= set(re.findall(r"^    \"((?:kafka|coby)_\w+)\": \(", exporter, re.MULTILINE))
     assert set(first_cells(block("measurements.md", "metrics"))) == counters | gauges | others

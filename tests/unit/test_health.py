@@ -123,6 +123,7 @@ def test_a_silent_client_holds_nobody_up(registry):
 def test_metrics_are_served_with_names_units_and_labels(registry):
     made = Metrics(registry)
     made.init_exchange("binance", ["BTCUSDT"])
+    made.init_books("binance", ["BTCUSDT"])
     made.init_stage("normalize", ["coby.trade.v1"])
     made.frames.labels("binance").inc(3)
     made.gaps.labels("binance", "BTCUSDT", "sequence_gap").inc()

@@ -1,16 +1,17 @@
 """Which chunks the worker takes, and what it does about holes. The consumer here records what is asked of it."""
 
+import time
 from typing import NamedTuple
 
 import pytest
 from faust.types import TP
 from prometheus_client import CollectorRegistry
 
-from COBY.runtime.metrics import BLIND, LIVE, Metrics
+from COBY.runtime.metrics import BLIND, LIVE, NOT_LISTED, Metrics
 from COBY.stage import StoredRecord
 from COBY.utils.exceptions import BrokerError
 from streams.chunks import Chunk
-from streams.counting import count
+from streams.counting import Shown, count, snapshot_age
 from streams.saving import Reader, Source
 from streams.worker import TaskFailedError, Worker
 
@@ -240,3 +241,67 @@ async def test_metrics_grow_by_what_the_tasks_counted_since(world):
     reader.task.totals = {("ticks", "S", "live"): 6, ("ticks", "S", "blind"): 1}
     count(reader, metrics)
     assert shown("coby_book_state", exchange="x", symbol="S") == BLIND
+    reader.task.totals = reader.task.totals | {("ticks", "S", "not_listed"): 3}
+    count(reader, metrics)
+    assert shown("coby_book_state", exchange="x", symbol="S") == NOT_LISTED, "nothing to repair"
+
+
+async def test_metrics_of_quality_come_with_its_records_in_seconds(world):
+    worker, _, metrics = world
+    reader = worker.readers[PLACE]
+    reader.task.totals = {
+        ("quality", "events", "S"): 90,
+        ("quality", "checksum_failures", "S"): 2,
+        ("quality", "crossed_us", "S"): 1_500_000,
+        ("quality", "blind_us", "S"): 2_000_000,
+    }
+    count(reader, metrics)
+    book = {"exchange": "x", "symbol": "S"}
+    shown = metrics.registry.get_sample_value
+    assert shown("coby_events_total", book) == 90
+    assert shown("coby_checksum_failures_total", book) == 2
+    assert shown("coby_crossed_seconds_total", book) == 1.5
+    assert shown("coby_blind_seconds_total", book) == 2.0
+
+
+async def test_the_delay_of_an_exchange_is_told_as_the_mean_of_a_second(world):
+    worker, _, metrics = world
+    reader = worker.readers[PLACE]
+    reader.task.totals = {("trades", "S"): 3, ("trades", "R"): 1, ("delay_us",): 400_000}
+    count(reader, metrics)
+    reader.task.totals = {("trades", "S"): 5, ("trades", "R"): 1, ("delay_us",): 300_000}
+    count(reader, metrics)  # an exchange whose clock is ahead: no less than nothing
+    shown, receive = metrics.registry.get_sample_value, {"hop": "receive"}
+    assert shown("coby_hop_latency_seconds_count", receive) == 2
+    assert shown("coby_hop_latency_seconds_sum", receive) == pytest.approx(0.1)
+
+
+async def test_a_chunk_tells_how_old_its_first_record_was(world):
+    worker, consumer, metrics = world
+    before = time.time()
+    await take(worker, consumer, 0, 1, 2)
+    seconds = metrics.registry.get_sample_value("coby_hop_latency_seconds_sum", {"hop": "normalize"})
+    assert before - 10 <= seconds <= time.time(), "its records are of 1970"
+
+
+async def test_a_book_that_went_to_another_worker_is_blind_here(world):
+    worker, _, metrics = world
+    worker.readers[PLACE].task.totals = {("ticks", "S", "live"): 5}
+    counted, book = Shown(), {"exchange": "x", "symbol": "S"}
+    counted.count(list(worker.readers.items()), metrics, 0.0)
+    assert metrics.registry.get_sample_value("coby_book_state", book) == LIVE
+    counted.count([], metrics, 0.0)
+    assert metrics.registry.get_sample_value("coby_book_state", book) == BLIND
+
+
+async def test_the_age_of_snapshots_is_that_of_the_oldest_that_is_missing_something(world):
+    worker, consumer, _ = world
+    reader = worker.readers[PLACE]
+    reader.saved_at = 100.0
+    assert snapshot_age("normalize", [reader], 130.0) == 30.0, "never saved"
+    await take(worker, consumer, 0, 1, 2)
+    await worker.save()
+    assert snapshot_age("normalize", [reader], time.monotonic() + 60) == 0.0, "all of it is saved"
+    await take(worker, consumer, 3)
+    assert snapshot_age("normalize", [reader], reader.saved_at + 7) == 7.0
+    assert snapshot_age("aggregate", [reader], 130.0) == 0.0

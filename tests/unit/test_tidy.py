@@ -26,7 +26,14 @@ PACKAGES = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]
 EXCHANGE = re.compile(
     r"binance|coinbase|kraken|bybit|okx|okex|huobi|htx|kucoin|gateio|gate\.io|bitfinex|mexc", re.IGNORECASE
 )
-NAMES_ALLOWED = ("COBY/exchanges/", "simulator/", "tests/", "dashboard/tests/", "docs/")
+NAMES_ALLOWED = (
+    "COBY/exchanges/",
+    "simulator/",
+    "tests/",
+    "dashboard/tests/",
+    "docs/",
+    "deploy/monitoring/prometheus/",
+)
 NAMES_ALLOWED_IN = {".env.example", "docker-compose.kafka.yml"}
 DEFAULT = re.compile(r'\s+"[a-z]+(?:,[a-z]+)+",$')
 # Package registries, mirrors and archives; XML namespaces are names, not addresses.
