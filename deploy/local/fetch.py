@@ -68,7 +68,7 @@ def compose_binary() -> Path | None:
 def monitoring_dir() -> Path:
     """Where Prometheus, its promtool, Alertmanager and its amtool are unpacked, as Debian has them."""
     names = " ".join((os.uname().machine, SUITE, *MONITORING))
-    return cache_dir() / f"monitoring-{_digest(names)}"
+    return cache_dir() / f"monitoring-{digest(names)}"
 
 
 def monitoring_binary(name: str) -> Path | None:

@@ -14,6 +14,7 @@ import {
   slotLines,
   type Hop,
   type LagRow,
+  type LagStatus,
   type Letter,
   type Pipeline,
 } from "./rows";
@@ -81,7 +82,14 @@ class PipelinePage {
   );
   private readonly groups = new Table(
     "Consumer groups",
-    [words("Group"), words("Topic"), number("Behind by"), number("Partitions behind")],
+    [
+      words("Group"),
+      words("Topic"),
+      number("Behind by"),
+      number("Oldest"),
+      number("Partitions behind"),
+      words("Status"),
+    ],
     "No group has told a place yet: the programs have just begun, or do not run.",
   );
   private readonly stores = new Table(
@@ -180,7 +188,9 @@ class PipelinePage {
         words(one.group),
         words(one.topic),
         number(one.lag.toLocaleString("en"), one.lag > 0 ? "" : "quiet"),
+        number(one.oldest_seconds === null ? "—" : milliseconds(1_000 * one.oldest_seconds)),
         number(`${one.behind} of ${one.partitions}`, "quiet"),
+        words(one.status ?? "not known yet", statusKind(one.status)),
       ]),
     );
     this.stores.show(
@@ -264,4 +274,9 @@ function letterCells(one: Letter): ReturnType<typeof words>[] {
   const time = one.timestamp.slice(0, 19).replace("T", " ");
   const topic = one.topic === null ? "" : `${one.topic}: `;
   return [{ text: time, class: "number" }, words(one.stage), words(one.code), words(topic + one.detail)];
+}
+
+function statusKind(status: LagStatus | null): string {
+  if (status === null) return "quiet";
+  return status === "OK" ? "good" : status === "WARN" ? "warn" : "bad";
 }

@@ -9,7 +9,15 @@ export interface LagRow {
   committed: number | null;
   end: number;
   lag: number;
+  /** Age of the first record not yet taken; null: it could not be read. */
+  lag_seconds: number | null;
+  /** Null: not watched for long enough to tell. */
+  status: LagStatus | null;
 }
+
+/** From good to bad. */
+const STATUSES = ["OK", "WARN", "STALL", "STOP"] as const;
+export type LagStatus = (typeof STATUSES)[number];
 
 /** data of /v1/pipeline. */
 export interface Pipeline {
@@ -49,23 +57,35 @@ export interface GroupLag {
   lag: number;
   /** Partitions in which it has never told a place. */
   untold: number;
+  /** The oldest record not yet taken, seconds; null: none is known. */
+  oldest_seconds: number | null;
+  /** The worst of its partitions; null: of none it is known. */
+  status: LagStatus | null;
 }
 
 export function byTopic(rows: readonly LagRow[]): GroupLag[] {
   const found = new Map<string, GroupLag>();
-  for (const { group, topic, lag, committed } of rows) {
+  const none = { partitions: 0, behind: 0, lag: 0, untold: 0, oldest_seconds: null, status: null };
+  for (const { group, topic, lag, committed, lag_seconds, status } of rows) {
     const key = JSON.stringify([group, topic]);
-    const one = found.get(key) ?? { group, topic, partitions: 0, behind: 0, lag: 0, untold: 0 };
+    const one: GroupLag = found.get(key) ?? { group, topic, ...none };
     one.partitions += 1;
     one.behind += Number(lag > 0);
     one.untold += Number(committed === null);
     one.lag += lag;
+    one.oldest_seconds = most(one.oldest_seconds, lag_seconds);
+    one.status = STATUSES[most(place(one.status), place(status)) ?? -1] ?? null;
     found.set(key, one);
   }
   return [...found.values()].sort(
     (a, b) => a.group.localeCompare(b.group) || b.lag - a.lag || a.topic.localeCompare(b.topic),
   );
 }
+
+const place = (status: LagStatus | null): number | null =>
+  status === null ? null : STATUSES.indexOf(status);
+const most = (one: number | null, other: number | null): number | null =>
+  one === null || other === null ? (one ?? other) : Math.max(one, other);
 
 /** Group -> its lag over all topics. */
 export function byGroup(rows: readonly LagRow[]): Map<string, number> {

@@ -86,7 +86,7 @@ export class Tab {
     this.page.on("console", (message) => {
       // Refusals of the content security policy are console errors, too.
       if (message.type() === "error" && !(this.mayFail && /Failed to load|WebSocket/.test(message.text())))
-        this.errors.push(message.text());
+        this.errors.push(`${message.text()} ${message.location().url}`);
     });
   }
 

@@ -9,6 +9,8 @@ const lag = (group: string, topic: string, partition: number, behind: number): L
   committed: behind === 7 ? null : 100 - behind,
   end: 100,
   lag: behind,
+  lag_seconds: behind === 7 ? null : behind / 2,
+  status: behind === 7 ? null : behind > 0 ? "WARN" : "OK",
 });
 
 describe("lag", () => {
@@ -21,9 +23,36 @@ describe("lag", () => {
 
   test("is told by group and topic, the farthest behind first", () => {
     expect(byTopic(rows)).toEqual([
-      { group: "a", topic: "x", partitions: 1, behind: 1, lag: 1, untold: 0 },
-      { group: "sink", topic: "book", partitions: 1, behind: 1, lag: 7, untold: 1 },
-      { group: "sink", topic: "trade", partitions: 2, behind: 1, lag: 3, untold: 0 },
+      {
+        group: "a",
+        topic: "x",
+        partitions: 1,
+        behind: 1,
+        lag: 1,
+        untold: 0,
+        oldest_seconds: 0.5,
+        status: "WARN",
+      },
+      {
+        group: "sink",
+        topic: "book",
+        partitions: 1,
+        behind: 1,
+        lag: 7,
+        untold: 1,
+        oldest_seconds: null,
+        status: null,
+      },
+      {
+        group: "sink",
+        topic: "trade",
+        partitions: 2,
+        behind: 1,
+        lag: 3,
+        untold: 0,
+        oldest_seconds: 1.5,
+        status: "WARN",
+      },
     ]);
   });
 
