@@ -94,6 +94,7 @@ def test_a_dropped_frame_is_a_gap(demo):
     assert any("no gap" in line for line in lines(output, "FAIL")), output
 
 
+@pytest.mark.long
 def test_a_stopped_clock_shows_in_the_heatmaps_age(demo):
     demo.programs.stop("clock")
     code, output = demo.finish()

@@ -10,8 +10,10 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from COBY.replays.manager import KafkaReplayManager
+from COBY.runtime.offsets import offsets_at
 from replay.livelag import LiveLag
 from replay.worker import Worker
 from tests.integration.verify_run import DERIVED
@@ -63,6 +65,7 @@ class Reader:
         self._consumer.assign(
             [TopicPartition(name, number, 0) for name in topics for number in found[name].partitions]
         )
+        self._admin = AdminClient({"bootstrap.servers": servers})
         self.seen = []
 
     def read(self, seconds=0.3, enough=lambda seen: False):
@@ -78,16 +81,21 @@ class Reader:
     def read_all(self, seconds):
         """All there is when this is asked, however slowly it comes, and then what comes until it is silent."""
         places = self._consumer.assignment()
-        bounds = [self._consumer.get_watermark_offsets(place, timeout=30) for place in places]
+        named = [(place.topic, place.partition) for place in places]
+        # On a connection of its own: on the consumer's each question waits behind a long fetch.
+        first, end = (
+            offsets_at(self._admin, named, spec) for spec in (OffsetSpec.earliest(), OffsetSpec.latest())
+        )
 
         def has_come(_seen):
             at = self._consumer.position(places)
             return all(
-                one.offset >= end or first == end for one, (first, end) in zip(at, bounds, strict=True)
+                place.offset >= end[one] or first[one] == end[one]
+                for place, one in zip(at, named, strict=True)
             )
 
         self.read(60.0, has_come)
-        assert has_come(self.seen), (self._consumer.position(places), bounds)
+        assert has_come(self.seen), (self._consumer.position(places), end)
         return self.read(seconds)
 
     def close(self):

@@ -65,7 +65,7 @@ def ids(messages):
     return [(record["exchange"], record["trade_id"]) for record in messages]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 async def test_each_trade_comes_exactly_once_however_often_a_client_is_cut(there, seed):
     cfg, apis = there
     symbol = ("BTCUSDT", "ETHUSDT")[seed % 2]

@@ -88,7 +88,7 @@ def flow(client: Client, source: SeededSource | PlayedSource, peer: CoinbasePeer
                 client.read(peer.render(frame))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_client_that_counts_all_messages_holds_the_whole_books(seed: int) -> None:
     source = source_of(seed)
     peer, client = peer_of(source), Client()
