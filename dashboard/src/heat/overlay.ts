@@ -11,7 +11,7 @@ import { drawBest, drawBubbles, drawVwap } from "./strokes";
 
 export class Overlay {
   private readonly context: Context;
-  private hatches: { theme: Theme; gap: CanvasPattern; lane: CanvasPattern } | null = null;
+  private hatches: { theme: Theme; ratio: number; gap: CanvasPattern; lane: CanvasPattern } | null = null;
 
   constructor(readonly canvas: HTMLCanvasElement) {
     this.context = canvas.getContext("2d")!;
@@ -138,9 +138,10 @@ export class Overlay {
   }
 
   private patterns({ theme, ink, layout }: Picture): { gap: CanvasPattern; lane: CanvasPattern } {
-    if (this.hatches?.theme !== theme) {
+    if (this.hatches?.theme !== theme || this.hatches.ratio !== layout.ratio) {
       this.hatches = {
         theme,
+        ratio: layout.ratio,
         gap: hatch(this.context, ink.quiet, Math.round(10 * layout.ratio), 0.6, layout.ratio),
         lane: hatch(this.context, ink.panel, Math.round(6 * layout.ratio), 0.55, layout.ratio),
       };

@@ -258,7 +258,8 @@ export class Panel {
   private slow(frameAt: number): void {
     this.slowAt = frameAt;
     const { scene } = this;
-    this.recolour(scene.adjust());
+    // What stands still has the colours of its data, whatever they were while these came: a link is the same picture.
+    this.recolour(scene.adjust(this.moves === ""));
     this.controls.showSizes(scene.timeline.sizes, scene.bucketSize);
     this.controls.live.setAttribute("aria-pressed", String(scene.camera.isLive));
     this.tell();

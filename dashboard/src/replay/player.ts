@@ -9,7 +9,7 @@ import { Socket, type Link } from "../data/socket";
 import { Store } from "../data/store";
 import { Reels, TAPE_MS } from "./reels";
 import { Scene } from "./scene";
-import { text, type Sessions } from "./sessions";
+import { text, type Change, type Sessions } from "./sessions";
 import type { Tape } from "./tape";
 
 export interface State {
@@ -98,7 +98,7 @@ export class Player {
   setSpeed(speed: number): void {
     this.state.patch({ speed });
     if (this.playing && ["running", "paused"].includes(this.state.value.name))
-      void this.sessions.change(this.playing.id, { speed }).catch((error) => this.failed(error));
+      void this.tell(this.playing, { speed });
   }
 
   /** The next tick, or the one before; what plays is halted. */
@@ -174,19 +174,20 @@ export class Player {
 
   private async seek(playing: Playing, time: number): Promise<void> {
     this.state.patch({ position: time });
-    try {
-      await this.sessions.change(playing.id, { position: text(time) });
-    } catch (error) {
-      this.failed(error);
-    }
+    await this.tell(playing, { position: text(time) });
   }
 
   private async order(playing: Playing, state: "running" | "paused"): Promise<void> {
     this.state.patch({ name: state });
+    await this.tell(playing, { state, speed: this.state.value.speed });
+  }
+
+  private async tell(playing: Playing, change: Change): Promise<void> {
     try {
-      await this.sessions.change(playing.id, { state, speed: this.state.value.speed });
+      await this.sessions.change(playing.id, change);
     } catch (error) {
-      this.failed(error);
+      // One that was left meanwhile is nobody's concern.
+      if (this.playing === playing) this.failed(error);
     }
   }
 

@@ -39,6 +39,7 @@ test("a link into the past is the same each time, in the colours that a second s
   const tab = await Tab.open(past());
   expect(await settled(tab)).toBe(picture);
   await bare(tab, "Gaps");
+  await settled(tab);
   const now = await cuts(tab.page);
   let judged = 0;
   // The recording's books are narrow: its cells lie around the middle.
@@ -53,6 +54,7 @@ test("a link into the past is the same each time, in the colours that a second s
       expect(far, `${place.words} is ${place.pixel}, not ${wanted}`).toBeLessThanOrEqual(2);
     }
   expect(judged).toBeGreaterThan(10);
+  expect(await cuts(tab.page)).toEqual(now);
   await tab.close();
 });
 

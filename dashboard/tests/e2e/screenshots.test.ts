@@ -19,16 +19,20 @@ interface Shot {
 }
 
 const SHOTS: Record<string, Shot> = {
-  dark: { at: LIVE, ready: moving },
-  light: { at: LIVE, options: { theme: "light" }, ready: moving },
+  replay: { at: past(), options: { size: "small" }, ready: paused },
+  gap: { at: past(lost_us[0] - 20e6, lost_us[1] + 20e6), options: { size: "small" }, ready: paused },
+  quality: { at: `${world.live}/quality`, options: { size: "small" }, ready: has(".page-head", /gaps/) },
+  pipeline: {
+    at: `${world.live}/pipeline`,
+    options: { size: "small" },
+    ready: has(".page-head", /of the last 10 s/),
+  },
+  light: { at: LIVE, options: { theme: "light", size: "small" }, ready: moving },
   phone: { at: LIVE, options: { size: "phone" }, ready: moving },
-  replay: { at: past(), ready: paused },
-  gap: { at: past(lost_us[0] - 20e6, lost_us[1] + 20e6), ready: paused },
-  quality: { at: `${world.live}/quality`, ready: has(".quality .page-head", /gaps/) },
-  pipeline: { at: `${world.live}/pipeline`, ready: has(".pipeline .page-head", /of the last 10 s/) },
+  dark: { at: LIVE, ready: moving },
 };
 /** So that there is something to be seen. */
-const WARM_MS = 30_000;
+const WARM_MS = 12_000;
 
 afterAll(closeBrowser);
 
