@@ -15,14 +15,14 @@ from api import built
 from COBY.config import Config, load_config
 from deploy.local import fetch
 from deploy.local.kafka import PROPERTIES
-from deploy.local.programs import api, keeper, pipeline
+from deploy.local.programs import api, keeper, lag_exporter, pipeline
 from tests import containers
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "docker-compose.kafka.yml"
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
 ONCE = {"topics", "db-init"}
-MONITORING: set[str] = set()
+MONITORING = {"lag-exporter"}
 """Of ours, what only watches."""
 SERVERS = {"kafka", "timescaledb", "redis"}
 WATCHERS = {"prometheus", "alertmanager", "grafana"}
@@ -128,7 +128,7 @@ def test_stream_workers_can_be_several(services) -> None:
 
 
 def test_the_services_are_the_programs_of_the_local_stack_and_the_one_shots(ours) -> None:
-    programs = [*pipeline(load_config({}).exchanges), api(8080, 8081), keeper(ROOT)]
+    programs = [*pipeline(load_config({}).exchanges), api(8080, 8081), lag_exporter(), keeper(ROOT)]
     local = {one.name: one.command[1:] for one in programs}
     # Of the words of the storekeeper's command those that name folders differ.
     command = ours["keeper"]["command"]
@@ -136,7 +136,7 @@ def test_the_services_are_the_programs_of_the_local_stack_and_the_one_shots(ours
         word for word in local["keeper"] if "/" not in word
     ]
     local["keeper"] = tuple(command[1:])
-    assert set(ours) == set(local) | ONCE | MONITORING
+    assert set(ours) == set(local) | ONCE
     for name, command in local.items():
         assert tuple(ours[name]["command"]) == ("python", *command)
 
