@@ -10,6 +10,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from math import inf, nan
 from pathlib import Path
 from time import monotonic
@@ -84,8 +85,8 @@ class Keeper:
                     "file.unreadable", error.strerror or str(error), where=str(path), allowed="a folder"
                 ) from error
             free, size = self._shown.storage_free.labels(name), self._shown.storage_size.labels(name)
-            free.set_function(lambda at=path: _or_nan(lambda: shutil.disk_usage(at).free))
-            size.set_function(lambda at=path: _or_nan(lambda: shutil.disk_usage(at).total))
+            free.set_function(partial(_or_nan, partial(_free_bytes, path)))
+            size.set_function(partial(_or_nan, partial(_size_bytes, path)))
             self._shown.days_left.labels(name).set(nan)
 
     def _back_up(self, tools: Tools, stop: threading.Event) -> None:
@@ -135,6 +136,14 @@ class Keeper:
         interval, size = self._cfg.backup_interval, self._backups.newest_bytes()
         held = sum(file.stat().st_size for _, file in self._backups.there())
         return Growth("backups", size / interval if interval else 0.0, held, interval * self._cfg.backup_keep)
+
+
+def _free_bytes(path: Path) -> float:
+    return shutil.disk_usage(path).free
+
+
+def _size_bytes(path: Path) -> float:
+    return shutil.disk_usage(path).total
 
 
 def _or_nan(ask: Callable[[], float]) -> float:
