@@ -195,6 +195,13 @@ class Settings:
         "RETENTION_CANDLES", DURATION, "0", "How long ohlcv_data keeps candles."
     )
 
+    compress_after: int = _setting(
+        "COMPRESS_AFTER",
+        DURATION,
+        "7d",
+        "Age at which chunks of the large tables are compressed, by an edition of TimescaleDB that can; 0: never.",
+    )
+
     backup_folder: str = _setting("BACKUP_FOLDER", _DIRECTORY, "backups", "Where sinks.keeper puts backups.")
     backup_interval: int = _setting(
         "BACKUP_INTERVAL", DURATION, "1d", "From one backup of the database to the next; 0: none are made."
