@@ -1,7 +1,7 @@
-"""The steps of deploy/Dockerfile without an engine: its own COPY and RUN lines, in a mount namespace of their own.
+"""The steps of deploy/Dockerfile without an engine: its own COPY and RUN lines, in a root of their own.
 
-`/src`, `/wheels` and `/opt` are folders of the test's there, the checkout is hidden, and once built all is read-only
-but `/tmp`. Not done: the base images (this machine's Python and Node.js stand in), users in /etc/passwd, apt-get.
+That root has this machine's `/usr` and `/etc` and nothing else of it, so the checkout can't be seen; once built all
+is read-only but `/tmp`. Not done: base images (this machine's Python and Node.js stand in), groupadd, apt-get.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PLACES = ("/src", "/wheels", "/opt")
+PYTHON = Path("/usr/bin/python3")
+"""Not one of a home, which another user can't reach."""
+PLACES = ("src", "wheels", "opt", "tmp", "run", "proc", "dev", "usr", "etc", "own")
+SHARED = ("usr", "etc", "proc", "dev")
+LINKS = ("bin", "sbin", "lib", "lib64")
 USER = "10001"
 NOT_HERE = ("groupadd", "apt-get")
 
@@ -33,28 +36,36 @@ def steps(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 class Image:
-    """A namespace that holds what the steps have made."""
+    """A root in a mount namespace, that holds what the steps have made."""
 
     def __init__(self, folder: Path) -> None:
         """``folder``: an empty one."""
-        self.folder = folder
-        self._env = {
-            name: os.environ[name] for name in os.environ if name.startswith(("PIP_", "NPM_", "npm_"))
-        }
-        self._env |= {"HOME": os.environ.get("HOME", "/"), "LANG": "C.UTF-8"}
-        self._env["PATH"] = f"{folder}/bin:{os.environ['PATH']}"
+        self.root = folder / "root"
+        self.secrets = folder / "secrets"
+        self._env = dict(os.environ)  # pip's and npm's own settings among it
+        self._env |= {"HOME": "/tmp", "PATH": "/own/bin:/usr/local/bin:/usr/bin:/bin"}
         self._holder: subprocess.Popen[bytes] | None = None
 
     @contextmanager
     def opened(self) -> Iterator[Image]:
-        """The namespace; it ends with the block."""
-        for place in (*PLACES, "/bin", "/run", "/secrets"):
-            (self.folder / place[1:]).mkdir()
-        (self.folder / "bin" / "python").symlink_to(os.path.realpath(sys._base_executable))
-        # Of another root than the machine's: the places do not exist there, and nothing of it may change.
-        made = [f"mkdir -p {place} && mount --bind {self.folder}{place} {place}" for place in PLACES]
-        script = " && ".join(["mount --make-rprivate /", *made, "echo ready", "exec sleep infinity"])
-        self._holder = subprocess.Popen(["unshare", "--mount", "sh", "-ec", script], stdout=subprocess.PIPE)
+        """The namespace; it ends, and its mounts with it, when the block does."""
+        for place in PLACES:
+            (self.root / place).mkdir(parents=True)
+        for link in LINKS:
+            if Path("/", link).is_symlink():
+                (self.root / link).symlink_to(os.readlink(f"/{link}"))
+        (self.root / "own" / "bin").mkdir()
+        (self.root / "own" / "bin" / "python").symlink_to(PYTHON)
+        script = ["mount --make-rprivate /", f"mount --bind {self.root} {self.root}"]
+        script += [f"mount --rbind /{place} {self.root}/{place}" for place in SHARED]
+        given = Path(os.environ.get("PIP_FIND_LINKS", "-"))
+        if given.is_dir():
+            inside = self.root / str(given)[1:]
+            inside.mkdir(parents=True)
+            script.append(f"mount --bind {given} {inside}")
+        script += ["echo ready", f"exec chroot {self.root} sleep infinity"]
+        command = ["unshare", "--mount", "sh", "-ec", "\n".join(script)]
+        self._holder = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert self._holder.stdout is not None
         assert self._holder.stdout.readline() == b"ready\n"
         try:
@@ -62,22 +73,17 @@ class Image:
         finally:
             self._holder.kill()
             self._holder.communicate()
-            for place in PLACES:
-                if place != "/opt":
-                    Path(place).rmdir()  # the empty folders that the mounts needed
 
-    def enter(self, command: Sequence[str], *, user: bool = False) -> list[str]:
-        """The command that runs one within; ``user``: as the image's own, without any right."""
+    def enter(self, command: Sequence[str], folder: str, *, root: bool = True) -> list[str]:
+        """The command that runs one within, in that folder; ``root``: the mounts, too, are of that root."""
         assert self._holder is not None
-        switched = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--no-new-privs"]
-        inside = [
-            "nsenter",
-            "--target",
-            str(self._holder.pid),
-            "--mount",
-            f"--wd={'/tmp' if user else '/src'}",
-        ]
-        return [*inside, *([*switched, "--inh-caps=-all", "--"] if user else []), *command]
+        into = ["nsenter", "--target", str(self._holder.pid), "--mount", *(["--root"] if root else [])]
+        return [*into, "sh", "-ec", 'cd "$0" && exec "$@"', folder, *command]
+
+    def as_user(self, command: Sequence[str]) -> list[str]:
+        """The same as the image's own user, without any right."""
+        rights = [f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--no-new-privs", "--inh-caps=-all"]
+        return self.enter(["setpriv", *rights, "--", *command], "/tmp")
 
     def build(self, stages: Sequence[str], text: str) -> list[str]:
         """Do the instructions of these stages; what was left out."""
@@ -87,20 +93,16 @@ class Image:
                 continue
             if word == "WORKDIR":
                 workdir = rest
-                (self.folder / rest[1:]).mkdir(parents=True, exist_ok=True)
+                (self.root / rest[1:]).mkdir(parents=True, exist_ok=True)
             elif word == "ENV":
-                env |= dict(part.split("=", 1) for part in rest.split())
+                env |= {name: value.replace("$PATH", env["PATH"]) for name, value in pairs(rest)}
             elif word == "COPY" and not rest.startswith("--from"):
                 self._copy(rest.split(), workdir)
             elif word == "RUN" and any(name in rest for name in NOT_HERE):
                 left.append(rest)
             elif word == "RUN":
-                done = subprocess.run(
-                    self.enter(["sh", "-ec", f"cd {workdir} && {rest}"]),
-                    env=env,
-                    capture_output=True,
-                    text=True,
-                )
+                command = self.enter(["sh", "-ec", rest], workdir)
+                done = subprocess.run(command, env=env, capture_output=True, text=True)
                 assert done.returncode == 0, f"{rest}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
         return left
 
@@ -113,35 +115,36 @@ class Image:
         assert listed, f"nothing to copy: {words}"
         for name in listed:
             inside = Path(name).name if (ROOT / sources[0]).is_file() else os.path.relpath(name, sources[0])
-            into = self.folder / workdir[1:] / target / inside
+            into = self.root / workdir[1:] / target / inside
             into.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, into)
 
     def seal(self, secrets: Mapping[str, str]) -> None:
-        """From now on nothing can be written but /tmp, which is empty; the checkout is gone; secrets are files."""
+        """From now on nothing can be written but /tmp, which is empty; secrets are files for all to read."""
+        (self.root / "run" / "secrets").mkdir()
         for name, value in secrets.items():
-            (self.folder / "secrets" / name).write_text(value)
-        lines = [
-            f"mount --bind {self.folder}/run /run",
-            "mkdir /run/secrets",
-            f"mount --bind {self.folder}/secrets /run/secrets",
-            "mount --bind -o ro /opt /opt",
-            "mount -o remount,bind,ro /opt",
-            f"mount -t tmpfs -o ro tmpfs {ROOT}",
-            "mount -t tmpfs -o mode=1777 tmpfs /tmp",
-            "mount -o remount,bind,ro /",
+            (self.root / "run" / "secrets" / name).write_text(value)
+        # Of the machine's own this namespace may change nothing either.
+        lines = [f"mount -o remount,bind,ro {self.root}/{place}" for place in ("usr", "etc")]
+        lines += [
+            f"mount -t tmpfs -o mode=1777 tmpfs {self.root}/tmp",
+            f"mount -o remount,bind,ro {self.root}",
         ]
         done = subprocess.run(
-            self.enter(["sh", "-ec", "\n".join(lines)]), env=self._env, capture_output=True, text=True
+            self.enter(["sh", "-ec", "\n".join(lines)], "/", root=False), capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
 
-    def environment(self, text: str) -> dict[str, str]:
-        """What the last stage gives its programs."""
-        env = {"PATH": "/usr/bin:/bin"}
-        for stage, word, rest in steps(text):
-            if stage == "programs" and word == "ENV":
-                for part in rest.split():
-                    name, value = part.split("=", 1)
-                    env[name] = value.replace("$PATH", env["PATH"])
-        return env
+
+def environment(text: str) -> dict[str, str]:
+    """What the Dockerfile gives its programs, and nothing else."""
+    env = {"PATH": "/usr/bin:/bin"}
+    for stage, word, rest in steps(text):
+        if (stage, word) == ("programs", "ENV"):
+            env |= {name: value.replace("$PATH", env["PATH"]) for name, value in pairs(rest)}
+    return env
+
+
+def pairs(rest: str) -> list[tuple[str, str]]:
+    """NAME=value of an ENV line."""
+    return [(name, value) for name, _, value in (part.partition("=") for part in rest.split())]
