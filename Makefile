@@ -27,7 +27,7 @@ SOAK ?=
 TESTS ?=
 ARGS ?=
 
-.PHONY: help setup servers dashboard dashboard-check dashboard-test dashboard-bench screenshots demo live test test-long check fmt lint types imports docs-test bench faults load pages-load replay-load sim-test frames up down proto lock clean
+.PHONY: help setup servers dashboard dashboard-check dashboard-test dashboard-bench screenshots demo live test test-long check fmt lint types imports docs-test bench faults load pages-load replay-load sim-test drill frames up down proto lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -137,6 +137,9 @@ pages-load: setup ## the largest pages of the API: seconds, memory, how long the
 
 replay-load: setup ## replays beside ten live exchanges at 1,000 frames/s and at rest: pace, ten at once, what live feels (ARGS=--alone: pace alone)
 	$(PY) -m tests.replay_load $(ARGS)
+
+drill: setup ## is a backup worth anything? back up, drop, restore, catch up, hashes equal
+	$(PY) -m tests.drill $(ARGS)
 
 frames: setup ## what coby decode makes of the recorded frames, into docs/frames.md
 	$(PY) -m tests.frames_report

@@ -37,6 +37,7 @@ _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _PREFIX = matching(r"[a-z0-9][a-z0-9-]{0,63}", "lower case letters, digits and -, not beginning with -")
 _PATH = Kind(str, "the path of a file")
 _FOLDER = Kind(str, "the path of a folder with one file per exchange")
+_DIRECTORY = Kind(str, "the path of a folder")
 _LOG = Kind(str, "the path of a file, {program} in it becomes the program's name, or - for none")
 _EXCHANGES = Kind(WORDS.parse, "names of exchanges separated by commas, none twice")
 
@@ -192,6 +193,21 @@ class Settings:
     )
     retention_candles: int = _setting(
         "RETENTION_CANDLES", DURATION, "0", "How long ohlcv_data keeps candles."
+    )
+
+    compress_after: int = _setting(
+        "COMPRESS_AFTER",
+        DURATION,
+        "7d",
+        "Age at which chunks of the large tables are compressed, by an edition of TimescaleDB that can; 0: never.",
+    )
+
+    backup_folder: str = _setting("BACKUP_FOLDER", _DIRECTORY, "backups", "Where sinks.keeper puts backups.")
+    backup_interval: int = _setting(
+        "BACKUP_INTERVAL", DURATION, "1d", "From one backup of the database to the next; 0: none are made."
+    )
+    backup_keep: int = _setting(
+        "BACKUP_KEEP", integer(1, 1000), "7", "Backups that are kept; older ones go after the next."
     )
 
     replay_sessions: int = _setting(

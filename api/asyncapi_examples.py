@@ -89,6 +89,7 @@ def server_examples(cfg: Config) -> dict[type[msgspec.Struct], Any]:
             id=ID,
             subscription=f"trade:{heatmap.symbol}",
             missed=[missed],
+            resume="live.118.180.17~q3tI4a~VZ0x1Q",
         ),
         messages.Heartbeat(
             seq=9,

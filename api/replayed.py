@@ -2,7 +2,7 @@
 
 Nothing lies between the session's topic and the socket but one piece of PIECE_BYTES and what librdkafka has fetched
 (FETCHED_KIB): the thread hands a piece over and goes on when it is sent, so that a slow client slows the reading, and
-the topic is what waits. A client that takes nothing for STALL_SECONDS is cut off. The session is deleted at the end,
+the topic is what waits; one that takes nothing is serving.py's to cut off. The session is deleted at the end,
 however that came; should this process die, its worker does it LEFT_SECONDS after the replay's end.
 """
 
@@ -38,7 +38,6 @@ PIECE_BYTES = 64 * 1024
 PIECE_SECONDS = 0.2
 LOOK_SECONDS = 0.25
 FETCHED_KIB = 4096
-STALL_SECONDS = 60.0
 LEFT_SECONDS = 3600
 
 log = get_logger(__name__)
@@ -184,9 +183,8 @@ class _Feed:
 
     async def _sent(self, piece: bytes) -> None:
         try:
-            async with asyncio.timeout(STALL_SECONDS):
-                await self._send({"type": "http.response.body", "body": piece, "more_body": True})
-        except (TimeoutError, OSError):
+            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        except OSError:
             raise _GoneError from None
 
     def _wait(self, sending: Coroutine[Any, Any, None]) -> None:

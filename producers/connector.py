@@ -17,7 +17,7 @@ from COBY.interfaces import ExchangeConnector
 from COBY.models import ConnectionStatus
 from COBY.records import Status
 from COBY.utils.exceptions import ConfigurationError, ExchangeError, ValidationError
-from COBY.utils.logging import get_logger
+from COBY.utils.logging import get_logger, set_correlation_id
 from COBY.utils.timing import from_us
 from producers.allowance import Allowances
 from producers.backoff import CLOSED
@@ -213,8 +213,13 @@ class SlotConnector(ExchangeConnector):
         )
 
     async def _read(self, connection: Connection) -> str:
+        # What is logged from here on, by every task of the connection's, can be found by what its records and the
+        # gaps and intervals made of them have in `conn`.
+        set_correlation_id(connection.conn)
+        log.info("connected", exchange=self.slot.exchange, slot=self.slot.name, url=connection.url)
         try:
             reason = await connection.run()
+            log.info("connection_ended", exchange=self.slot.exchange, slot=self.slot.name, reason=reason)
             self._error = reason
             return reason
         finally:

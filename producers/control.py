@@ -101,4 +101,5 @@ class Control:
         self._limiter.take(book, self._monotonic())
         if await connector.resync(request.conn, request.symbol, request.reason, request.timestamp):
             self._resyncs.labels(self._exchange, request.symbol).inc()
-            log.info("resync", slot=request.slot, symbol=request.symbol, reason=request.reason)
+            told = {"slot": request.slot, "symbol": request.symbol, "reason": request.reason}
+            log.info("resync", **told, correlation_id=request.conn)

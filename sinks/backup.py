@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,8 +45,10 @@ class Manifest:
     sha256: str
 
 
-def back_up(cfg: Config, tools: Tools, file: Path, *, force: bool = False) -> Manifest:
-    """Write a backup of the database; the file appears whole or not at all.
+def back_up(
+    cfg: Config, tools: Tools, file: Path, *, force: bool = False, stopped: Callable[[], bool] = lambda: False
+) -> Manifest:
+    """Write a backup of the database; the file appears whole or not at all. ``stopped``: give it up.
 
     StorageError `db.schema_newer` for a database of newer code, `db.schema_missing` for one without tables of ours,
     `db.backup_failed`, `db.tools`; ServiceError `file.exists`, `file.unwritable`.
@@ -60,7 +62,7 @@ def back_up(cfg: Config, tools: Tools, file: Path, *, force: bool = False) -> Ma
     part = file.with_name(f"{file.name}.part")
     try:
         with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-            size, sha256 = _dump(cfg, tools, archive)
+            size, sha256 = _dump(cfg, tools, archive, stopped)
             made_at = utc_now().isoformat(timespec="seconds")
             manifest = Manifest(FORM, made_at, version, timescaledb, server, cfg.db_user, size, sha256)
             archive.writestr(MANIFEST, json.dumps(asdict(manifest), indent=2) + "\n")
@@ -72,13 +74,17 @@ def back_up(cfg: Config, tools: Tools, file: Path, *, force: bool = False) -> Ma
     return manifest
 
 
-def _dump(cfg: Config, tools: Tools, archive: zipfile.ZipFile) -> tuple[int, str]:
+def _dump(
+    cfg: Config, tools: Tools, archive: zipfile.ZipFile, stopped: Callable[[], bool]
+) -> tuple[int, str]:
     digest, size = hashlib.sha256(), 0
     with (
         tools.dumping(Login.of(cfg)) as source,
         archive.open(DUMP, "w", force_zip64=True) as target,
     ):
         while block := source.read(CHUNK):
+            if stopped():
+                raise StorageError("db.backup_failed", "stopped before its end", where=cfg.db_name)
             digest.update(block)
             size += len(block)
             target.write(block)

@@ -18,6 +18,8 @@ from sinks.tables import CANDLES, TABLES
 
 TIMER_SECONDS = 3600.0
 RETRY_SECONDS = 300.0
+REMOVE = "SELECT remove_retention_policy(%s::regclass, if_exists => true)"
+ADD = "SELECT add_retention_policy(%s::regclass, drop_created_before => %s::interval)"
 
 
 class Retention:
@@ -69,10 +71,9 @@ def set_policies(conn: Connection, ages: Mapping[str, timedelta]) -> None:
     """Make the policies say this; a table without an age has none."""
     for table in TABLES:
         with conn.transaction():
-            conn.execute("SELECT remove_retention_policy(%s::regclass, if_exists => true)", [table])
+            conn.execute(REMOVE, [table])
             if table in ages:
-                policy = "SELECT add_retention_policy(%s::regclass, drop_created_before => %s::interval)"
-                conn.execute(policy, [table, ages[table]])
+                conn.execute(ADD, [table, ages[table]])
 
 
 def drop_old(conn: Connection, table: str, age: timedelta) -> int:

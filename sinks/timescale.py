@@ -26,6 +26,7 @@ from COBY.topics import topic_name
 from COBY.utils.logging import get_logger
 from COBY.utils.timing import measure
 from sinks.batch import Batch, Taker
+from sinks.compression import compress
 from sinks.holes import write_holes
 from sinks.intake import Intake, Partition, age_seconds
 from sinks.letters import DeadLetters, Letter
@@ -55,6 +56,7 @@ class TimescaleSink:
     """The worker. `run` returns when ``stop`` is set, within 30 seconds."""
 
     def __init__(self, cfg: Config, stop: threading.Event, shown: Metrics) -> None:
+        self._cfg = cfg
         self._stop = stop
         self._shown = shown
         self._limit = cfg.batch_write_size
@@ -226,7 +228,8 @@ class TimescaleSink:
         try:
             with self._pool.connection() as conn:
                 dropped = self._retention.apply(conn)
-            log.info("retention_applied", chunks_dropped=dropped)
+                compressing = compress(conn, self._cfg)
+            log.info("retention_applied", chunks_dropped=dropped, compressing=compressing)
         except (psycopg.Error, PoolTimeout) as error:
             log.warning("retention_failed", error=str(error).strip())
 

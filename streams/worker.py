@@ -20,6 +20,7 @@ from COBY.utils.logging import get_logger
 from streams.chunks import Chunk, Records
 from streams.outbox import Outbox
 from streams.saving import Reader, Saver, Source
+from streams.telling import tell
 
 if TYPE_CHECKING:
     from streams.transport import Consumer
@@ -138,6 +139,7 @@ class Worker:
         self._metrics.records.labels(stage).inc(len(records))
         # Of the chunk's first record, which has waited longest.
         self._metrics.hops.labels(stage).observe(max(0.0, time.time() - records[0].timestamp / 1000))
+        tell(outputs)
         return outputs
 
     # --- holes -----------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ import httpx
 from deploy.local.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[1]
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 
 
 class ApiServer(httpx.Client):
@@ -53,8 +53,9 @@ class ApiServer(httpx.Client):
 
 @contextmanager
 def api_server(env: Mapping[str, str], folder: Path, *, waits: bool = True) -> Iterator[ApiServer]:
-    """The program on free ports; its log and what it wrote to standard error are in ``folder``."""
-    ports = tuple(free_ports(2))
+    """The program on free ports, or on ``env``'s; its log and what it wrote to standard error are in ``folder``."""
+    free = zip(("API_PORT", "WS_PORT"), free_ports(2), strict=True)
+    ports = tuple(int(env.get(name, port)) for name, port in free)
     log = folder / f"api-{ports[0]}.log"
     settings = {"API_PORT": str(ports[0]), "WS_PORT": str(ports[1]), "LOG_FILE": str(log), **env}
     with log.with_suffix(".err").open("wb") as said:

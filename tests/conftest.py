@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis as redis_client
 from confluent_kafka.admin import AdminClient
@@ -31,8 +32,13 @@ __all__ = ["Database", "KafkaServer", "LocalServers", "RedisServer", "Servers", 
 
 
 def pytest_configure() -> None:
-    """A SIGTERM ends the tests as Ctrl-C does: with what they started taken down."""
+    """A SIGTERM ends the tests as Ctrl-C does: with what they started taken down. No test fails for being slow."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # How long an example takes says how busy the machine is.
+    hypothesis.settings.register_profile(
+        "coby", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("coby")
 
 
 def pytest_report_header() -> str:

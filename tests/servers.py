@@ -150,6 +150,7 @@ class LocalServers(Servers):
 
         class Keeping(Kafka):
             properties = KEEPING
+            start_seconds = 240.0  # on a machine that does other things, too
 
         with self._run(Keeping(self.folder, ports.free_port())) as server:
             yield KafkaServer(server.bootstrap_servers, server)

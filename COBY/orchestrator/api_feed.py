@@ -18,7 +18,7 @@ from COBY.utils.exceptions import CobyError, ProcessingError, ReplayError, Servi
 
 OF_EXCHANGES = ("trade", "book", "gap", "quality", "continuity")
 """Channels of which the API gives only some exchanges; the others are over all."""
-EXPIRED = "cursor.expired"
+EXPIRED, MISSED = "cursor.expired", "ws.missed"
 
 
 class ApiFeed:
@@ -145,21 +145,22 @@ class ApiFeed:
         )
 
     async def _error(self, told: dict[str, Any]) -> list[Message]:
-        """One that names a subscription whose cursor is too old: it begins anew, and what is gone is said."""
-        name = told.get("subscription")
-        if told["code"] != EXPIRED or name not in self._cursors:
-            raise error_of(
-                told["code"], told["message"], where=told.get("where"), allowed=told.get("allowed")
-            )
-        del self._cursors[name]
-        self._seqs.pop(name, None)
+        """What is gone is said; a subscription whose cursor is too old goes on with what is still there."""
+        code, name = told["code"], told.get("subscription") or ""
+        if code not in (EXPIRED, MISSED):
+            raise error_of(code, told["message"], where=told.get("where"), allowed=told.get("allowed"))
         channel, _, symbol = name.partition(":")
-        asked: dict[str, Any] = {"name": channel, "symbols": [symbol]}
-        if self._wanted.exchanges and channel in OF_EXCHANGES:
-            asked["exchanges"] = sorted(self._wanted.exchanges)
-        await self._connection.send(op="subscribe", id="again", channels=[asked])
-        gone: list[Message] = [_hole(one, channel) for one in told.get("missed") or []]
-        return gone or [Missed("retention", told["message"], channel)]
+        if code == EXPIRED:
+            asked: dict[str, Any] = {"name": channel, "symbols": [symbol]}
+            if self._wanted.exchanges and channel in OF_EXCHANGES:
+                asked["exchanges"] = sorted(self._wanted.exchanges)
+            self._cursors[name] = told["resume"]
+            cursors = {name: told["resume"]}
+            await self._connection.send(op="subscribe", id="again", channels=[asked], cursors=cursors)
+        if not told["missed"]:
+            return [Missed("retention", told["message"], channel)]
+        # Of the gaps that come among other records the channel gap tells, where it is wanted.
+        return [_hole(one, channel) for one in told["missed"] if one["topic"].split(".")[-2] == channel]
 
     def _end(self, told: dict[str, Any]) -> list[Message]:
         if told["reason"] == "server_stopping":

@@ -1,24 +1,28 @@
 """`coby doctor`: is everything there that a program needs? One finding per check, with what to do."""
 
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
+from math import inf
 from typing import Any
 
 import psycopg
 import redis
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from COBY.config import Config, load_config
-from COBY.topics import all_topics, topic_name
-from COBY.utils.exceptions import ConfigurationError
+from COBY.forecast import days_left, still_needed_bytes
+from COBY.runtime import growth
+from COBY.runtime.database import connect
+from COBY.topics import all_topics
+from COBY.utils.exceptions import ConfigurationError, StorageError
 from COBY.utils.logging import hide, mask
 
-DAY_SECONDS = 86_400
-SAMPLE_SECONDS = 600  # the rate is measured over the last ten minutes
-SAMPLE_RECORDS = 200  # and the size of a record over this many of the newest, per topic
+GIB = 2**30
+ENOUGH_DAYS = 7.0
+"""A disk that is full sooner is none to leave alone over a weekend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,9 @@ def examine(disk: str, timeout: float, environ: Mapping[str, str] | None = None)
     yield _attempt("database", lambda: _database(config, timeout), "start TimescaleDB, or correct DB_*")
     yield _attempt("redis", lambda: _redis(config, timeout), "start Redis, or correct REDIS_*")
     yield _attempt(
-        "disk", lambda: _disk(config, disk, timeout), "mend Kafka first; --disk names a path on its disk"
+        "disk",
+        lambda: _disk(config, disk, timeout),
+        "mend Kafka and the database first; --disk names a path on their disk",
     )
 
 
@@ -62,7 +68,7 @@ def _attempt(name: str, look: Callable[[], Finding], todo: str) -> Finding:
     """A check that raises has failed; the servers' own words say why."""
     try:
         return look()
-    except (OSError, KafkaException, psycopg.Error, redis.RedisError) as error:
+    except (OSError, KafkaException, psycopg.Error, redis.RedisError, StorageError) as error:
         # librdkafka's exceptions carry their KafkaError, whose own text is the readable one.
         reason = error.args[0].str() if isinstance(error, KafkaException) else str(error)
         return Finding(name, False, reason.strip() or type(error).__name__, todo)
@@ -118,47 +124,20 @@ def _redis(config: Config, timeout: float) -> Finding:
 
 
 def _disk(config: Config, disk: str, timeout: float) -> Finding:
-    """How long the free space lasts at the present rate of the raw topics (uncompressed: an upper bound)."""
+    """How long the free space lasts if topics and tables both lie there and go on growing as they do now."""
     free_bytes = shutil.disk_usage(disk).free
-    rate = sum(_bytes_per_second(config, exchange, timeout) for exchange in config.exchanges)
-    gib = f"{free_bytes / 2**30:.1f} GiB free"
+    growths = growth.of_topics(config, timeout)
+    with connect(config) as conn:
+        growths += growth.of_tables(conn, config)
+    gib = f"{free_bytes / GIB:.1f} GiB free"
+    rate = sum(each.bytes_per_second for each in growths)
     if not rate:
-        return Finding("disk", True, f"{gib}; no frames in the last {SAMPLE_SECONDS} s, so no days to tell")
-    days = free_bytes / (rate * DAY_SECONDS)
-    wanted = config.retention_raw / DAY_SECONDS
-    seen = f"{gib}, {days:.1f} days of raw frames at {rate:,.0f} bytes/s"
-    todo = f"more disk, or a RETENTION_RAW below {wanted:g} days"
-    return Finding("disk", days >= wanted, seen, todo)
-
-
-def _bytes_per_second(config: Config, exchange: str, timeout: float) -> float:
-    """Records of the last minutes by offsets, times the mean size of the newest few."""
-    settings = {"group.id": "coby-doctor", "enable.auto.commit": False, "log_level": 0}
-    consumer = Consumer({**config.kafka_client_settings(), **settings})
-    try:
-        topic = topic_name(config.topic_prefix, "raw", exchange)
-        found = consumer.list_topics(topic, timeout).topics[topic]
-        since_ms = int((time.time() - SAMPLE_SECONDS) * 1_000)
-        wanted = [TopicPartition(topic, partition, since_ms) for partition in found.partitions]
-        spans = [_span(consumer, start, timeout) for start in consumer.offsets_for_times(wanted, timeout)]
-        count = sum(high - low for _, low, high in spans)
-        return count * _mean_bytes(consumer, spans, timeout) / SAMPLE_SECONDS if count else 0.0
-    finally:
-        consumer.close()
-
-
-def _span(consumer: Consumer, start: TopicPartition, timeout: float) -> tuple[TopicPartition, int, int]:
-    """(partition, first offset of the sample, end offset); equal where nothing came."""
-    _, high = consumer.get_watermark_offsets(start, timeout)
-    return start, start.offset if start.offset >= 0 else high, high
-
-
-def _mean_bytes(consumer: Consumer, spans: list[tuple[TopicPartition, int, int]], timeout: float) -> float:
-    each = max(1, SAMPLE_RECORDS // len(spans))
-    filled = [(start, max(low, high - each)) for start, low, high in spans if high > low]
-    consumer.assign([TopicPartition(start.topic, start.partition, offset) for start, offset in filled])
-    records = consumer.consume(SAMPLE_RECORDS, timeout)
-    sizes = [
-        len(record.value() or b"") + len(record.key() or b"") for record in records if not record.error()
-    ]
-    return sum(sizes) / len(sizes) if sizes else 0.0
+        return Finding("disk", True, f"{gib}; nothing was written of late, so no days to tell")
+    days, needed = days_left(free_bytes, growths), still_needed_bytes(growths)
+    most = ", ".join(islice(growth.lines(growths), 2))
+    wanted = "for ever" if needed == inf else f"{needed / GIB:.1f} GiB more at the most"
+    lasts = "which suffices" if days == inf else f"full in {days:.1f} days"
+    seen = f"{gib}, {lasts}: {rate:,.0f} bytes/s come ({most}), retention keeps {wanted}"
+    return Finding(
+        "disk", days >= ENOUGH_DAYS, seen, "more disk, or a shorter RETENTION_RAW, RETENTION_TABLES"
+    )

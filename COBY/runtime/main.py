@@ -35,7 +35,7 @@ from types import FrameType
 from typing import NoReturn
 
 from COBY.config import Config, load_config
-from COBY.runtime import crash
+from COBY.runtime import crash, loglevel
 from COBY.runtime.guard import guarded, report
 from COBY.runtime.memory import UNDRAINED, memory
 from COBY.utils.exceptions import CobyError, ServiceError
@@ -59,6 +59,7 @@ def start(program: str, environ: Environ = None) -> Config:
     config = load_config(environ)
     crash.arm()
     setup_logging(config.log_level, config.log_file, program=program, secrets=config.secrets())
+    loglevel.follow(config.log_level)
     return config
 
 

@@ -114,6 +114,7 @@ class Metrics:
         self._add_quality()
         self._add_api()
         self._add_machine()
+        self._add_storage()
 
     def _add_times(self) -> None:
         self.replay_late = Histogram(
@@ -179,6 +180,23 @@ class Metrics:
         )
         self.ws_cut = self._counter("ws_cut", "WebSocket clients cut off.", "code")
         self.refused = self._counter("api_refused", "Requests refused before their route.", "code")
+
+    def _add_storage(self) -> None:
+        """What sinks.keeper knows; no process that does not set them shows any."""
+        self.backup_age = self._gauge(
+            "backup_age_seconds", "Age of the newest backup; +Inf: there is none.", "database"
+        )
+        self.backup_bytes = self._gauge("backup_size_bytes", "Size of the newest backup.", "database")
+        self.backups = self._counter("backups", "Backups tried: done or failed.", "database", "result")
+        self.storage_free = self._gauge(
+            "storage_free_bytes", "Free space where topics, tables or backups lie.", "place"
+        )
+        self.storage_size = self._gauge("storage_size_bytes", "All space there.", "place")
+        self.days_left = self._gauge(
+            "storage_days_left",
+            "Until it is full, as all on it grows now; +Inf: never; NaN: not known.",
+            "place",
+        )
 
     def init_exchange(self, exchange: str, symbols: Iterable[str] = ()) -> None:
         """Show the exchange at 0 from the start: a counter that first appears at 1 hides its first rise."""

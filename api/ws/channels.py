@@ -62,3 +62,7 @@ class Selection(NamedTuple):
         number = partition_of(self.symbol.encode(), count)
         gaps = ((GAP, partition_of(self.symbol.encode(), TOPICS[GAP].partitions)),)
         return ((name, number), *(gaps if self.channel.has_gaps else ()))
+
+    def topics(self) -> tuple[str, ...]:
+        """The topics that these are partitions of, by their short names."""
+        return tuple(dict.fromkeys(name for name, _ in self.partitions()))

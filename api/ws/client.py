@@ -95,6 +95,7 @@ class Connection(Client):
                 allowed=error.allowed,
                 subscription=subscription,
                 missed=error.missed if isinstance(error, ExpiredError) else [],
+                resume=error.resume if isinstance(error, ExpiredError) else None,
             )
         )
 

@@ -1,7 +1,8 @@
 """Cursors: where a subscription stands, as text that any API process understands. Opaque to clients. Pure.
 
-Live: the sequence number of the message, and the next offset of each partition that the subscription reads. Replay:
-the same number, the run and n of the record, and the next offset of the session's topic.
+Live: the sequence number of the message, the next offset of each partition that the subscription reads, and the ids of
+the topics that these are offsets of. Replay: the same number, the run and n of the record, and the next offset of the
+session's topic.
 """
 
 from __future__ import annotations
@@ -11,20 +12,24 @@ from typing import NamedTuple
 
 from COBY.utils.exceptions import ValidationError
 
-_LIVE = re.compile(r"live\.(\d{1,19})\.(\d{1,19}(?:\.\d{1,19})*)", re.ASCII)
+_LIVE = re.compile(r"live\.(\d{1,19})\.(\d{1,19}(?:\.\d{1,19})*)((?:~[\w+/-]{1,22}){0,2})", re.ASCII)
 _REPLAY = re.compile(r"replay\.([0-9a-z]{1,64})\.(\d{1,19})\.(\d{1,19})\.(\d{1,19})\.(\d{1,19})", re.ASCII)
 _HIGHEST = 2**63
 
 
 class LiveCursor(NamedTuple):
-    """``offsets``: the next of each partition, in the order of `Selection.partitions`."""
+    """``offsets``: the next of each partition, in the order of `Selection.partitions`; ``topics``: ids, in that of
+    `Selection.topics`. A cursor made by hand may be without: it is of the topics as they are.
+    """
 
     seq: int
     offsets: tuple[int, ...]
+    topics: tuple[str, ...] = ()
 
     def text(self) -> str:
         """As sent."""
-        return f"live.{self.seq}.{'.'.join(map(str, self.offsets))}"
+        topics = "".join(f"~{one}" for one in self.topics)
+        return f"live.{self.seq}.{'.'.join(map(str, self.offsets))}{topics}"
 
 
 class ReplayCursor(NamedTuple):
@@ -47,7 +52,7 @@ def live_cursor(text: str, partitions: int, where: str) -> LiveCursor:
     if match is not None:
         seq, offsets = int(match[1]), tuple(map(int, match[2].split(".")))
         if len(offsets) == partitions and max(seq, *offsets) < _HIGHEST:
-            return LiveCursor(seq, offsets)
+            return LiveCursor(seq, offsets, tuple(match[3].split("~")[1:]))
     raise _invalid(text, where, "a cursor of this live subscription, as it came")
 
 

@@ -7,22 +7,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from time import monotonic, time_ns
 from typing import Protocol
 
 from confluent_kafka import KafkaException
 
 from api.ws.channels import GAP, Partition, Selection
+from api.ws.freshness import Progress
 from api.ws.items import Item, Key
 from api.ws.messages import Freshness
 from api.ws.pump import Batch, Begun, Pump
 from api.ws.tail import Lost
+from api.ws.topic_ids import TopicIds
 from COBY.config import Config
 from COBY.runtime.offsets import Offsets
 from COBY.topics import topic_name
 from COBY.utils.exceptions import BrokerError
-from COBY.utils.intervals import format_us
 from COBY.utils.logging import get_logger
 
 READY_SECONDS = 10.0
@@ -48,6 +49,9 @@ class Subscriber(Protocol):
     def miss(self, lost: Lost) -> None:
         """Records of its partition that nobody can have any more."""
 
+    def expire(self, anew: Mapping[Partition, str]) -> None:
+        """These partitions are of topics made anew, with these ids: it ends, and detaches itself."""
+
 
 class Hub:
     """See above. `start`, then `end`."""
@@ -57,15 +61,15 @@ class Hub:
         self._observe = observe
         self._prefix = cfg.topic_prefix
         self._offsets = Offsets(cfg)
+        self._topic_ids = TopicIds(cfg)
         self._holders: Counter[Partition] = Counter()
         self._idle_since: dict[Partition, float] = {}
-        self._leaving: set[Partition] = set()
         self._begun: dict[Partition, Begun] = {}
+        self._failed_to_begin: dict[Partition, BrokerError] = {}
         self._ready: dict[Partition, asyncio.Event] = defaultdict(asyncio.Event)
         self._routes: dict[Route, dict[Subscriber, None]] = defaultdict(dict)
         self._latest: dict[Partition, dict[tuple[str | None, Key], Item]] = defaultdict(dict)
-        self._newest_ms: dict[str, int] = {}
-        self._fresh: dict[Partition, tuple[int, int]] = {}
+        self._progress = Progress()
         self._pump = Pump(cfg, self._deliver_soon, self._fail_soon)
         self.places: dict[Partition, int] = {}
         """The offset after the last record that subscribers were given, by partition."""
@@ -95,7 +99,7 @@ class Hub:
         for partition in partitions:
             self._holders[partition] += 1
             self._idle_since.pop(partition, None)
-            if partition not in self._leaving:
+            if partition not in self._pump.leaving:
                 self._pump.wanted |= {partition}
 
     def release(self, partitions: Iterable[Partition]) -> None:
@@ -107,14 +111,27 @@ class Hub:
                 self._idle_since[partition] = monotonic()
 
     async def ready(self, partitions: Iterable[Partition]) -> None:
-        """Wait until all that was there when their reading began has come. BrokerError `kafka.silent`."""
+        """Wait until all that was there when their reading began has come. BrokerError: why it did not, or
+        `kafka.silent`.
+        """
         try:
             async with asyncio.timeout(READY_SECONDS):
                 for partition in partitions:
                     await self._ready[partition].wait()
-        except TimeoutError as error:
+        except TimeoutError:
             message = f"not read within {READY_SECONDS:g} s"
-            raise BrokerError("kafka.silent", message, allowed="a broker that answers") from error
+            silent = BrokerError("kafka.silent", message, allowed="a broker that answers")
+            found = (self._failed_to_begin[name] for name in partitions if name in self._failed_to_begin)
+            raise next(found, silent) from None
+
+    def topics(self, selection: Selection) -> tuple[str, ...]:
+        """The ids of the topics that its partitions are read of; they are ready."""
+        ids = {name[0]: self._begun[name].topic_id for name in selection.partitions()}
+        return tuple(ids[name] for name in selection.topics())
+
+    def is_ready(self, partitions: Iterable[Partition]) -> bool:
+        """Whether `ready` would not wait."""
+        return all(self._ready[name].is_set() for name in partitions)
 
     def latest(self, selection: Selection) -> tuple[dict[Key, Item], bool]:
         """The newest records read, by key, and whether what came before them is in Redis, or is nothing."""
@@ -136,9 +153,14 @@ class Hub:
         for partition, since in list(self._idle_since.items()):
             if now - since > LINGER_SECONDS:
                 del self._idle_since[partition]
-                self._leaving.add(partition)
-                self._ready[partition].clear()
-                self._pump.wanted -= {partition}
+                self._leave(partition)
+
+    def _leave(self, partition: Partition) -> None:
+        """Read it no more; whoever holds it has it begun again after that."""
+        self._pump.leaving |= {partition}
+        self._ready[partition].clear()
+        self._failed_to_begin.pop(partition, None)
+        self._pump.wanted -= {partition}
 
     # --- subscribers -------------------------------------------------------------------------------------------------
 
@@ -174,15 +196,20 @@ class Hub:
             for partition in batch.dropped:
                 self._drop(partition)
             self._begun |= batch.begun
-            for item in batch.items:
-                self._give(item)
-            if batch.items and self._ready[batch.items[0].place].is_set():  # before that it is the past
-                self._observe(max(0.0, time_ns() / 1e9 - batch.items[0].time_ms / 1e3))
-            for lost in batch.lost:
-                self._lose(lost)
+            for partition in batch.begun:
+                self._failed_to_begin.pop(partition, None)
+            self._failed_to_begin |= batch.failed
+            for one in batch.came:
+                if isinstance(one, Lost):
+                    self._lose(one)
+                else:
+                    self._give(one)
+            first = next((one for one in batch.came if isinstance(one, Item)), None)
+            if first is not None and self._ready[first.place].is_set():  # before that it is the past
+                self._observe(max(0.0, time_ns() / 1e9 - first.time_ms / 1e3))
             for partition, place in batch.places.items():
                 self.places[partition] = place
-                if place >= self._begun[partition].end and partition not in self._leaving:
+                if place >= self._begun[partition].end and partition not in self._pump.leaving:
                     self._ready[partition].set()
         finally:
             done()
@@ -191,7 +218,7 @@ class Hub:
         now = monotonic()
         self.places[item.place] = item.offset + 1
         self._latest[item.place][item.symbol, item.key] = item
-        self._newest_ms[item.channel] = max(item.time_ms, self._newest_ms.get(item.channel, 0))
+        self._progress.came(item.channel, item.time_ms)
         for subscriber in list(self._routes.get((item.channel, item.symbol), ())):
             subscriber.take(item, now)
 
@@ -199,51 +226,67 @@ class Hub:
         log.error(
             "records_lost", topic=lost.topic, partition=lost.partition[1], first=lost.first, end=lost.end
         )
-        for found in list(self._routes.values()):
-            for subscriber in list(found):
-                if lost.partition in subscriber.selection.partitions():
-                    subscriber.miss(lost)
+        for subscriber in self._readers({lost.partition}):
+            subscriber.miss(lost)
+
+    def _readers(self, partitions: set[Partition]) -> list[Subscriber]:
+        """Who takes what comes of any of these, each once."""
+        there = dict.fromkeys(one for found in self._routes.values() for one in found)
+        return [one for one in there if partitions.intersection(one.selection.partitions())]
 
     def _drop(self, partition: Partition) -> None:
         self.places.pop(partition, None)
         self._latest.pop(partition, None)
         self._begun.pop(partition, None)
-        self._fresh.pop(partition, None)
+        self._progress.drop(partition)
         self._ready[partition].clear()
-        self._leaving.discard(partition)
+        self._pump.leaving -= {partition}
         if self._holders[partition]:
             self._pump.wanted |= {partition}
+        else:
+            self._idle_since.pop(partition, None)
 
     # --- freshness ---------------------------------------------------------------------------------------------------
 
     async def _look(self) -> None:
-        """Ask Kafka where the partitions end."""
+        """Ask Kafka where the partitions end, and whether their topics are still those that they were."""
         asked_us = time_ns() // 1000
-        names = {(topic_name(self._prefix, name), number): (name, number) for name, number in self.places}
         try:
+            ids = await asyncio.to_thread(self._topic_ids.all, {name for name, _ in self.places})
+            names = {
+                (topic_name(self._prefix, name), number): (name, number)
+                for name, number in self.places
+                if name in ids
+            }
+            self._renew(ids)
             ends = await asyncio.to_thread(self._offsets.ends, names)
-        except (KafkaException, TimeoutError) as error:
+        except (KafkaException, TimeoutError, BrokerError) as error:
             log.warning("ends_unknown", error=str(error))
             return
         for name, end in ends.items():
             partition = names[name]
             if partition in self.places:
-                before = self._fresh.get(partition, (0, 0))[0]
-                behind = max(0, end - self.places[partition])
-                self._fresh[partition] = (before if behind else asked_us, behind)
+                self._progress.looked(partition, asked_us, max(0, end - self.places[partition]))
+
+    def _renew(self, ids: Mapping[str, str]) -> None:
+        """Topics made anew: their offsets begin again, and who stood somewhere in the old ones stands nowhere."""
+        anew = {
+            partition: ids[partition[0]]
+            for partition in self.places
+            if ids.get(partition[0], self._begun[partition].topic_id) != self._begun[partition].topic_id
+            and partition not in self._pump.leaving
+        }
+        if not anew:
+            return
+        log.warning("topics_made_anew", partitions=sorted(anew))
+        for partition in anew:
+            self._leave(partition)
+        for subscriber in self._readers(set(anew)):
+            subscriber.expire(anew)
 
     def freshness(self, channel: str) -> Freshness:
         """How far the partitions of a channel are that are read."""
-        known = [self._fresh.get(name) for name in self.places if name[0] == channel]
-        newest_ms = self._newest_ms.get(channel)
-        newest = None if newest_ms is None else format_us(1000 * newest_ms)
-        found = [one for one in known if one is not None]
-        if not found or len(found) < len(known):
-            return Freshness(channel, None, None, newest)
-        current_us = min(one[0] for one in found)
-        return Freshness(
-            channel, format_us(current_us) if current_us else None, sum(one[1] for one in found), newest
-        )
+        return self._progress.of(channel, [name for name in self.places if name[0] == channel])
 
 
 def _routes(selection: Selection) -> list[Route]:

@@ -105,7 +105,10 @@ class Missed(Struct, frozen=True):
 
 
 class Error(Message, frozen=True, tag="error"):
-    """Something can't be done; `id` is the request's where it was one. The connection goes on, unless it says so."""
+    """Something can't be done; `id` is the request's where it was one. The connection goes on, unless it says so.
+
+    `resume` of `cursor.expired`: the cursor by which a subscription goes on with all that is still there.
+    """
 
     code: str
     message: str
@@ -114,6 +117,7 @@ class Error(Message, frozen=True, tag="error"):
     allowed: str | None = None
     subscription: str | None = None
     missed: list[Missed] = []
+    resume: str | None = None
 
 
 class Freshness(Struct, frozen=True):

@@ -126,11 +126,9 @@ class Operations:
             self._session.begin([one for one in made if isinstance(one, ReplaySubscription)])
 
     def _made(self, answer: Answer, op: protocol.Subscribe) -> list[AnySubscription]:
-        connection, session = self._connection, self._session
+        session = self._session
         if session is None:
-            return [
-                LiveSubscription(selection, connection, connection.slow) for selection in answer.selections
-            ]
+            return [self._live(selection) for selection in answer.selections]
         made: list[AnySubscription] = []
         for selection in list(answer.selections):
             text = op.cursors.get(selection.name)
@@ -142,6 +140,15 @@ class Operations:
                 continue
             made.append(ReplaySubscription(selection, session.name, session.place, cursor))
         return made
+
+    def _live(self, selection: Selection) -> LiveSubscription:
+        connection, name = self._connection, selection.name
+
+        def ended(error: CobyError) -> None:
+            self._drop(name)
+            connection.refuse(None, error, name)
+
+        return LiveSubscription(selection, connection, connection.slow, ended)
 
     async def _begin(self, one: LiveSubscription, op: protocol.Subscribe, cursor: str | None) -> None:
         sockets, name = self._sockets, one.selection.name

@@ -34,6 +34,8 @@ class Feed:
         self.place = place
         self.seq = seq
         self.session = session
+        self.topics: tuple[str, ...] = ()
+        """Ids of the topics that a live one reads."""
         self.waiting: deque[_Entry] = deque()
         self.replaceable: dict[object, _Entry] = {}
         names = {
@@ -46,9 +48,13 @@ class Feed:
     def cursor(self, place: Place) -> str:
         """After the message just numbered, standing there."""
         if self.session is None:
-            return LiveCursor(self.seq, place).text()
+            return LiveCursor(self.seq, place, self.topics).text()
         run, n, offset = place
         return ReplayCursor(self.session, self.seq, run, n, offset).text()
+
+    def standing(self) -> Place:
+        """Where the client is that has taken all that was sent."""
+        return self.waiting[0].before if self.waiting else self.place
 
 
 class _Entry:

@@ -15,6 +15,7 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException
 
 from api.ws.channels import Partition
 from api.ws.repeats import ALL_MS
+from api.ws.topic_ids import TopicIds
 from COBY.config import Config
 from COBY.runtime.kafka import ANSWER_SECONDS, make_consumer
 from COBY.topics import TOPICS, topic_name
@@ -24,6 +25,12 @@ LOOK_BACK_MS = 10_000
 """Repeats farther back than this of stream time are rare, and looked for when one may have come."""
 FETCH_RECORDS = 500
 POLL_SECONDS = 0.1
+NOT_THERE = (
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.UNKNOWN_TOPIC_ID,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+)
 SHORTLY: dict[str, Any] = {
     "fetch_wait_max_ms": 50,
     "enable_partition_eof": True,
@@ -43,6 +50,7 @@ class Past:
         """For whoever hands it from thread to thread."""
         self._prefix = cfg.topic_prefix
         self._consumer: Consumer = make_consumer(cfg, f"{cfg.topic_prefix}-redis", **SHORTLY)
+        self.topics = TopicIds(cfg)
 
     def close(self) -> None:
         """End its client."""
@@ -106,14 +114,19 @@ class Past:
         )
 
     def more(self) -> list[Message]:
-        """What has come, or nothing after a moment; the end of a partition comes as a message with that error."""
+        """What has come, or nothing after a moment; the end of a partition comes as a message with that error.
+
+        Of a topic that is not there nothing comes: that is its own readers' matter, not that of the others.
+        """
         first = self._consumer.poll(POLL_SECONDS)
         if first is None:
             return []
-        found = [first, *self._consumer.consume(FETCH_RECORDS, 0)]
-        for message in found:
+        found = []
+        for message in (first, *self._consumer.consume(FETCH_RECORDS, 0)):
             error: Any = message.error()
-            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+            if error is None or error.code() == KafkaError._PARTITION_EOF:
+                found.append(message)
+            elif error.code() not in NOT_THERE:
                 raise KafkaException(error)
         return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from random import random
+from time import monotonic
 from typing import NamedTuple
 
 from confluent_kafka import KafkaException
@@ -14,6 +15,7 @@ from api.ws.items import Item
 from api.ws.past import Past
 from api.ws.tail import Lost, Tail
 from COBY.config import Config
+from COBY.runtime.kafka import broker_error
 from COBY.topics import TOPICS, topic_name
 from COBY.utils.exceptions import BrokerError
 from COBY.utils.logging import get_logger
@@ -23,6 +25,8 @@ AHEAD_BATCHES = 2
 FARTHEST_RECORDS = 10_000
 """What is not in Redis yet is read when a partition is begun, but no more than this."""
 LONGEST_PAUSE_SECONDS = 5.0
+AGAIN_SECONDS = 1.0
+"""After this a partition that could not be begun is tried again."""
 
 log = get_logger(__name__)
 
@@ -33,16 +37,19 @@ class Begun(NamedTuple):
     first: int
     end: int
     complete: bool
+    topic_id: str
 
 
 class Batch(NamedTuple):
-    """What has come: new records in order; the next offset of each partition; what began, was dropped, was lost."""
+    """What has come: new records, and what was lost, in order; the next offset of each partition; what began, could
+    not begin, was dropped.
+    """
 
-    items: list[Item]
+    came: list[Item | Lost]
     places: dict[Partition, int]
     begun: dict[Partition, Begun]
-    dropped: set[Partition]
-    lost: list[Lost]
+    failed: dict[Partition, BrokerError]
+    dropped: frozenset[Partition]
 
 
 Deliver = Callable[[Batch, Callable[[], object]], object]
@@ -50,7 +57,11 @@ Deliver = Callable[[Batch, Callable[[], object]], object]
 
 
 class Pump(threading.Thread):
-    """Reads until `end`. ``wanted`` and ``encoded`` may be replaced at any time, from any thread."""
+    """Reads until `end`. ``wanted``, ``leaving`` and ``encoded`` may be replaced at any time, from any thread.
+
+    Each partition of ``leaving`` comes as dropped, whether it was read or not, until it is taken out again; only then
+    may it be wanted.
+    """
 
     def __init__(self, cfg: Config, deliver: Deliver, failed: Callable[[BaseException], object]) -> None:
         """Not started. ``failed`` is told of a bug, after which the thread is over."""
@@ -61,8 +72,10 @@ class Pump(threading.Thread):
         self._slots = threading.BoundedSemaphore(AHEAD_BATCHES)
         self._stop_asked = threading.Event()
         self.wanted: frozenset[Partition] = frozenset()
+        self.leaving: frozenset[Partition] = frozenset()
         self.encoded: frozenset[tuple[str, str | None]] = frozenset()
         """(channel, symbol) of which records are made JSON here, once, and not where they are sent."""
+        self._not_before: dict[Partition, float] = {}
 
     def end(self) -> None:
         """Stop reading; returns when it has."""
@@ -96,35 +109,48 @@ class Pump(threading.Thread):
 
     def _turn(self, main: Past, aside: Past, tail: Tail) -> None:
         wanted = self.wanted
-        begun: dict[Partition, Begun] = {}
-        dropped = set(tail.next) - wanted
-        for partition in dropped:
+        dropped = self.leaving  # read after `wanted`: nothing is in both
+        for partition in dropped & tail.next.keys():
             tail.drop(partition)
-        try:
-            for partition in sorted(wanted - set(tail.next)):
-                if self._stop_asked.is_set():
-                    break
-                begun[partition] = self._begin(partition, aside, tail)
-        finally:
-            if begun or dropped:
-                main.begin(tail.next)
-                self._hand_over(Batch([], {name: tail.next[name] for name in begun}, begun, dropped, []))
-        items: list[Item] = []
+        begun, failed = self._begin_all(wanted - dropped - tail.next.keys(), aside, tail)
+        if begun or dropped:
+            main.begin(tail.next)
+        if begun or dropped or failed:
+            self._hand_over(Batch([], {name: tail.next[name] for name in begun}, begun, failed, dropped))
+        came: list[Item | Lost] = []
         places: dict[Partition, int] = {}
         try:
             for message in main.more():
-                if (item := tail.take(message)) is not None:
-                    items.append(item)
-                    if (item.channel, item.symbol) in self.encoded:
-                        item.text()
+                for one in tail.take(message):
+                    came.append(one)
+                    if isinstance(one, Item) and (one.channel, one.symbol) in self.encoded:
+                        one.text()
             places = dict(tail.next)
         finally:
             # Also what was taken before something failed: it will not come again.
-            lost, tail.lost = tail.lost, []
-            if items or lost or places:
-                self._hand_over(Batch(items, places or dict(tail.next), {}, set(), lost))
+            if came or places:
+                self._hand_over(Batch(came, places or dict(tail.next), {}, {}, frozenset()))
+
+    def _begin_all(
+        self, partitions: frozenset[Partition], aside: Past, tail: Tail
+    ) -> tuple[dict[Partition, Begun], dict[Partition, BrokerError]]:
+        """Begin those that can be begun. After the first that can't be the others are read on before one more."""
+        begun: dict[Partition, Begun] = {}
+        for partition in sorted(partitions, key=lambda name: (self._not_before.get(name, 0.0), name)):
+            if self._stop_asked.is_set() or monotonic() < self._not_before.get(partition, 0.0):
+                break
+            try:
+                begun[partition] = self._begin(partition, aside, tail)
+                self._not_before.pop(partition, None)
+            except (KafkaException, BrokerError) as error:
+                problem = error if isinstance(error, BrokerError) else broker_error("kafka.refused", error)
+                log.warning("partition_waits", topic=partition[0], partition=partition[1], error=str(problem))
+                self._not_before[partition] = monotonic() + AGAIN_SECONDS
+                return begun, {partition: problem}
+        return begun, {}
 
     def _begin(self, partition: Partition, aside: Past, tail: Tail) -> Begun:
+        topic_id = aside.topics.one(partition[0])
         oldest, end = aside.bounds(partition)
         first, floor_ms = aside.look_back(partition, end)
         cached = aside.in_redis(partition)
@@ -132,7 +158,7 @@ class Pump(threading.Thread):
             first = min(first, max(cached, oldest, end - FARTHEST_RECORDS))
         is_whole = TOPICS[partition[0]].cleanup == "compact" or first == 0
         tail.begin(partition, first, floor_ms, first)
-        return Begun(first, end, is_whole or (cached is not None and cached >= first))
+        return Begun(first, end, is_whole or (cached is not None and cached >= first), topic_id)
 
     def _hand_over(self, batch: Batch) -> None:
         while not self._slots.acquire(timeout=0.5):

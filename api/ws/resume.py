@@ -11,6 +11,7 @@ from typing import TypeVar
 from confluent_kafka import KafkaException
 
 from api.ws.channels import CHANNELS, Partition, Selection
+from api.ws.cursors import LiveCursor
 from api.ws.items import Item
 from api.ws.messages import Missed
 from api.ws.past import Past
@@ -27,9 +28,15 @@ T = TypeVar("T")
 
 
 class ExpiredError(ValidationError):
-    """`cursor.expired`, with what is gone."""
+    """`cursor.expired`, with what is known to be gone, and the cursor at which what is there goes on."""
 
-    missed: list[Missed]
+    def __init__(
+        self, message: str, selection: Selection, cursor: LiveCursor, missed: Sequence[Missed] = ()
+    ) -> None:
+        allowed = "subscribe with the cursor `resume`, or without one"
+        super().__init__("cursor.expired", message, where=selection.name, allowed=allowed)
+        self.resume = cursor.text()
+        self.missed = list(missed)
 
 
 class Readers:
@@ -77,13 +84,15 @@ class Readers:
 class CatchUp:
     """One subscription's partitions from a cursor on. Its methods block; one thread at a time."""
 
-    def __init__(self, cfg: Config, past: Past, selection: Selection, offsets: Sequence[int]) -> None:
-        """``offsets``: of the cursor."""
+    def __init__(self, cfg: Config, past: Past, selection: Selection, cursor: LiveCursor) -> None:
+        """Reads nothing yet."""
         names = {topic_name(cfg.topic_prefix, name): name for name in CHANNELS}
         self._prefix = cfg.topic_prefix
         self._past = past
         self._selection = selection
-        self._starts = dict(zip(selection.partitions(), offsets, strict=True))
+        self._cursor = cursor
+        self.topics: tuple[str, ...] = ()
+        """Ids of the topics that are read, once it is open."""
         self._tail = Tail(names, past)
 
     @property
@@ -92,45 +101,48 @@ class CatchUp:
         return self._tail.next
 
     def open(self) -> None:
-        """Check the cursor against what is there. ExpiredError; ValidationError `cursor.invalid`."""
+        """Check the cursor against what is there. ExpiredError; ValidationError `cursor.invalid`; BrokerError."""
+        names = self._selection.topics()
+        self.topics = tuple(map(self._past.topics.one, names))
+        known = self._cursor.topics or self.topics
+        anew = {name for name, before, now in zip(names, known, self.topics, strict=False) if before != now}
         gone: list[Missed] = []
-        for partition, offset in self._starts.items():
-            name, number = partition
+        starts: dict[Partition, int] = {}
+        for partition, offset in zip(self._selection.partitions(), self._cursor.offsets, strict=True):
             oldest, end = self._past.bounds(partition)
-            topic = topic_name(self._prefix, name)
-            if offset > end:
-                message = f"offset {offset} of {topic}/{number} was not written yet"
-                raise ValidationError(
-                    "cursor.invalid", message, where=self._selection.name, allowed="a cursor of this system"
-                )
-            if offset < oldest and TOPICS[name].cleanup != "compact":
-                gone.append(Missed(topic, number, offset, oldest))
-        if gone:
-            text = "; ".join(
-                f"{one.topic}/{one.partition} {one.from_offset}-{one.until_offset}" for one in gone
-            )
-            error = ExpiredError(
-                "cursor.expired",
-                f"retention took {text}",
-                where=self._selection.name,
-                allowed="subscribe without a cursor",
-            )
-            error.missed = gone
-            raise error
-        for partition, offset in self._starts.items():
+            starts[partition] = oldest if partition[0] in anew else offset
+            topic = topic_name(self._prefix, partition[0])
+            if starts[partition] > end:
+                message = f"offset {offset} of {topic}/{partition[1]} was not written yet"
+                allowed = "a cursor of this system"
+                raise ValidationError("cursor.invalid", message, where=self._selection.name, allowed=allowed)
+            if starts[partition] < oldest and TOPICS[partition[0]].cleanup != "compact":
+                gone.append(Missed(topic, partition[1], offset, oldest))
+                starts[partition] = oldest
+        if gone or anew:
+            raise self._expired(starts, gone, anew)
+        for partition, offset in starts.items():
             self._tail.begin(partition, *self._past.look_back(partition, offset), offset)
         self._past.begin(self._tail.next)
 
-    def more(self) -> tuple[list[Item], list[Lost]]:
-        """What has come, for this subscription."""
-        items = []
+    def _expired(self, starts: dict[Partition, int], gone: list[Missed], anew: set[str]) -> ExpiredError:
+        texts = [
+            f"retention took {one.topic}/{one.partition} {one.from_offset}-{one.until_offset}" for one in gone
+        ] + [f"{topic_name(self._prefix, name)} was made anew" for name in sorted(anew)]
+        cursor = LiveCursor(self._cursor.seq, tuple(starts.values()), self.topics)
+        return ExpiredError("; ".join(texts), self._selection, cursor, gone)
+
+    def more(self) -> list[Item | Lost]:
+        """What has come, for this subscription, and what was lost before it."""
+        found: list[Item | Lost] = []
         for message in self._past.more():
-            item = self._tail.take(message)
-            if item is not None and item.symbol == self._selection.symbol and item.is_for(self._selection):
-                item.text()
-                items.append(item)
-        lost, self._tail.lost = self._tail.lost, []
+            for one in self._tail.take(message):
+                if isinstance(one, Lost):
+                    found.append(one)
+                elif one.symbol == self._selection.symbol and one.is_for(self._selection):
+                    one.text()
+                    found.append(one)
         if self._tail.has_looked_back:
             self._tail.has_looked_back = False
             self._past.begin(self._tail.next)
-        return items, lost
+        return found

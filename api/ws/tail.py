@@ -33,7 +33,7 @@ class Tail:
     """Some partitions, being read. One thread uses it.
 
     ``next``: the offset after the last record taken, by partition; whoever uses a Tail adds and removes partitions
-    by `begin` and `drop`. ``lost``: what `take` found missing; the user empties it.
+    by `begin` and `drop`.
     """
 
     def __init__(self, names: dict[str, str], aside: Past) -> None:
@@ -43,7 +43,6 @@ class Tail:
         self._repeats = Repeats()
         self._seen_from: dict[Partition, int] = {}
         self.next: dict[Partition, int] = {}
-        self.lost: list[Lost] = []
         self.has_looked_back = False
         """Set when ``aside`` was used by `take`: where it reads for others too, it has to begin anew at ``next``."""
 
@@ -63,9 +62,11 @@ class Tail:
         self._seen_from.pop(partition, None)
         self.next.pop(partition, None)
 
-    def take(self, message: Message) -> Item | None:
-        """One message of `Past.more`: a record that is new, else None. What can't be read is logged and left out:
-        its dead letter is the sinks' to write. KafkaException, BrokerError: nothing was taken, ask again.
+    def take(self, message: Message) -> list[Item | Lost]:
+        """What one message of `Past.more` says: what was lost before it, and its record if that is new.
+
+        What can't be read is logged and left out: its dead letter is the sinks' to write. KafkaException, BrokerError:
+        nothing was taken, ask again.
         """
         topic, number, offset = message.topic() or "", message.partition(), message.offset()
         assert number is not None
@@ -74,20 +75,21 @@ class Tail:
         partition = (channel, number)
         expected = self.next.get(partition)
         if expected is None or offset < expected:
-            return None  # of a partition just dropped, or begun anew
+            return []  # of a partition just dropped, or begun anew
         time_ms = message.timestamp()[1]
         if message.error() is None and not self._repeats.knows(partition, time_ms):
             self._deepen(partition, time_ms)
-        if offset > expected and TOPICS[channel].cleanup != "compact":
-            self.lost.append(Lost(partition, topic, expected, offset))
+        is_hole = offset > expected and TOPICS[channel].cleanup != "compact"
+        found: list[Item | Lost] = [Lost(partition, topic, expected, offset)] if is_hole else []
         self.next[partition] = offset + (message.error() is None)
         if message.error() is not None:
-            return None  # the partition's end
+            return found  # the partition's end
         try:
-            return self._item(message, channel, partition)
+            item = self._item(message, channel, partition)
         except ProcessingError as error:
             log.warning("unreadable", topic=topic, partition=number, offset=offset, error=str(error))
-            return None
+            return found
+        return found if item is None else [*found, item]
 
     def _item(self, message: Message, channel: str, partition: Partition) -> Item | None:
         record, source, position = _origin(channel, message)

@@ -30,7 +30,7 @@ from deploy.local import demo_facts as facts
 from deploy.local import fetch
 from deploy.local.errors import LocalError
 from deploy.local.ports import HOST, free_or, free_port
-from deploy.local.programs import api, lag_exporter, on_free_ports, pipeline, simulated, simulator
+from deploy.local.programs import api, keeper, lag_exporter, on_free_ports, pipeline, simulated, simulator
 from deploy.local.stack import ROOT, Stack
 from deploy.local.supervise import Programs
 from sinks.schema import migrate
@@ -235,7 +235,7 @@ def start(stack: ExitStack, folder: Path, live: bool, rate: int) -> Demo:
         # Endless: the demo stops the market itself, so that nothing ends unseen.
         table = [simulator(exchanges, port=port, options=("--rate", str(rate))), *table]
     ports = [free_or(given.api_port), free_or(given.websocket_port)]
-    table += [api(*ports), lag_exporter()]
+    table += [api(*ports), lag_exporter(), keeper(folder)]
     config = load_config(_settings(env))
     apply_topics(config)
     with psycopg.connect(config.get_database_url(), autocommit=True) as connection:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from deploy.local.ports import HOST, free_ports
 
@@ -70,6 +71,12 @@ def api(port: int, ws_port: int) -> Program:
 def lag_exporter() -> Program:
     """The lag of the consumer groups, for Prometheus."""
     return Program("lag-exporter", _python("COBY.runtime.lag_exporter"), 9107)
+
+
+def keeper(folder: Path) -> Program:
+    """Backups into ``folder``, and how long its disk lasts."""
+    command = _python("sinks.keeper", "--topics", str(folder), "--tables", str(folder))
+    return Program("keeper", command, 9108, {"BACKUP_FOLDER": str(folder / "backups")})
 
 
 def simulator(

@@ -5,21 +5,32 @@ import itertools
 
 import numpy as np
 
-from COBY.orchestrator import DataAdapter, Update
+from COBY.orchestrator import DataAdapter, Missed, Update
+from tests.waiting import until
 
 EVERYTHING = ("trade", "book", "gap", "quality", "continuity", "heatmap", "consolidated", "ohlcv")
 SECONDS_QUIET = 2.0
+SECONDS_MOST = 240
+"""A bound against hanging."""
 
 
-async def drained(messages, seconds=SECONDS_QUIET):
-    """What comes until nothing has come for a while, or it ends."""
+async def drained(messages, enough, seconds=SECONDS_QUIET):
+    """What comes until it is enough and nothing more has come for a while."""
     found = []
-    async with messages:
+    async with messages, asyncio.timeout(SECONDS_MOST):
         while True:
             try:
-                found.append(await asyncio.wait_for(anext(messages), seconds))
-            except (TimeoutError, StopAsyncIteration):
-                return found
+                async with asyncio.timeout(seconds):  # wait_for of Python 3.11 can swallow an outer timeout
+                    found.append(await anext(messages))
+            except TimeoutError:
+                if enough(found):
+                    return found
+
+
+async def ended(messages):
+    """What comes until it ends."""
+    async with messages, asyncio.timeout(SECONDS_MOST):
+        return [one async for one in messages]
 
 
 def sequences(messages):
@@ -46,3 +57,43 @@ def assert_same(one, other):
     for name, values in arrays.items():
         assert np.array_equal(values, others[name], equal_nan=values.dtype.kind == "f"), name
     assert (one.gaps, one.proof, one.missed) == (other.gaps, other.proof, other.missed)
+
+
+class Listening:
+    """A subscription that is read in the background: `async with Listening(market.subscribe(…)) as one`."""
+
+    def __init__(self, subscription):
+        self.subscription = subscription
+        self.came = []
+
+    async def __aenter__(self):
+        self._task = asyncio.create_task(self._listen())
+        return self
+
+    async def __aexit__(self, *_):
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        await self.subscription.aclose()
+
+    async def _listen(self):
+        async for one in self.subscription:
+            self.came.append(one)
+
+    async def until(self, holds):
+        """Wait until it holds; an error that ends the subscription is raised."""
+        await until(lambda: self._task.done() or holds(), 120)
+        if self._task.done():
+            self._task.result()
+        assert holds(), self.came
+
+    async def begun(self):
+        """Wait until it is subscribed: what is written from now on comes."""
+        await self.until(lambda: self.subscription.cursor is not None)
+
+    def missed(self):
+        """What it was told that it has missed."""
+        return [one for one in self.came if isinstance(one, Missed)]
+
+    def updates(self):
+        """The records after the scene."""
+        return [one for one in self.came if isinstance(one, Update) and not one.prelude]

@@ -130,6 +130,28 @@ def test_a_slow_reader_costs_no_memory(served):
     assert no_session(api)
 
 
+@pytest.mark.long
+def test_a_client_that_takes_nothing_for_a_minute_is_cut_off(served):
+    api, first_ms, _ = served
+    query = "&".join(f"{name}={value}" for name, value in span(first_ms, 0, SECONDS).items())
+    with socket.socket() as stuck:
+        stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stuck.connect(("127.0.0.1", api.port))
+        stuck.sendall(f"GET /v1/replay?{query} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert stuck.recv(15) == b"HTTP/1.1 200 OK"
+        began = time.monotonic()
+        assert eventually(lambda: api.get("/v1/replay/sessions").json()["data"] == [], 240)
+        assert time.monotonic() > began + 55, "it had a minute"
+        stuck.settimeout(60)
+        came = b""
+        try:
+            while more := stuck.recv(65_536):
+                came += more
+        except ConnectionResetError:
+            pass
+        assert b'"type":"end"' not in came
+
+
 def test_a_session_is_made_moved_and_deleted(served):
     api, first_ms, _ = served
     body = {

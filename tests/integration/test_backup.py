@@ -14,20 +14,8 @@ from COBY.runtime.cli import main as coby
 from deploy.local.pg_tools import tools_env
 from sinks.schema import migrations
 from sinks.timescale import TimescaleSink
-from tests.integration.sink_helpers import (
-    SECOND_US,
-    START_US,
-    Feeder,
-    candle,
-    gap,
-    prepare,
-    query,
-    running,
-    settings,
-    settled,
-    trade,
-    until,
-)
+from tests.drill import feed, hashes, stored
+from tests.integration.sink_helpers import Feeder, prepare, query, running, settings, settled, until
 from tests.servers import Database
 
 
@@ -46,38 +34,6 @@ def run(arguments: list[object], database: Database, tools: dict[str, str], code
     return result.output
 
 
-def hashes(dsn: str) -> dict[str, str]:
-    """SHA-256 of every table of ours, all columns but id and the clock's own, in the order of the rows' texts."""
-    tables = query(dsn, "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
-    found = {}
-    for (table,) in tables:
-        rows = query(dsn, f"SELECT to_jsonb(t) - 'id' - 'updated_at' - 'applied_at' FROM {table} t")
-        texts = sorted(json.dumps(row, sort_keys=True) for row in rows)
-        found[table] = f"{len(texts)} {hashlib.sha256(repr(texts).encode()).hexdigest()}"
-    return found
-
-
-def feed(feeder: Feeder, first: int, end: int) -> None:
-    """Trades, candles with revisions, gaps that open and close; two days apart, so that chunks are made."""
-    for number in range(first, end):
-        day = (number // 40) * 86_400 * SECOND_US
-        time = START_US + number * SECOND_US + day
-        feeder.send(trade(number, timestamp=time), f"{number}:0")
-        candle_ = candle(timestamp=time, revision=number % 3, volume=number)
-        feeder.send(candle_, f"{number}:0", "aggregate/BTCUSDT")
-        later = candle(timestamp=time - SECOND_US, revision=number % 5, volume=number)
-        feeder.send(later, f"{number}:1", "aggregate/BTCUSDT")
-        feeder.send(
-            gap(from_time=time, timestamp=time, until_time=time if number % 2 else None), f"{number}:2"
-        )
-    feeder.flush()
-
-
-def stored(database: Database, count: int) -> bool:
-    counts = (("trade", count), ("ohlcv", 2 * count), ("gap", count))
-    return all(settled(database.dsn, name, number) for name, number in counts)
-
-
 @pytest.fixture
 def empty(timescale):
     """Another empty database on the same server."""
@@ -93,18 +49,18 @@ def test_a_restored_database_catches_up_from_the_topics_to_the_same_hashes(
     feeder, file = Feeder(cfg), tmp_path / "market.backup"
     with running(TimescaleSink, cfg) as sink:
         feed(feeder, 0, 60)
-        until(lambda: stored(database, 60), run=sink)
+        until(lambda: stored(database.dsn, 60), run=sink)
         feed(feeder, 60, 100)  # the backup is taken while these are being stored
         said = run(["db", "backup", file], database, tools)
         feed(feeder, 100, 160)
-        until(lambda: stored(database, 160), run=sink)
+        until(lambda: stored(database.dsn, 160), run=sink)
     assert f"schema version {len(migrations())}" in said
     run(["db", "restore", file], empty, tools)
     restored = query(empty.dsn, "SELECT count(*) FROM trade_events")[0][0]
     assert 60 <= restored < 160
     assert settled(empty.dsn, "trade", restored)  # rows and progress are of one moment
     with running(TimescaleSink, settings(kafka, empty, prefix=topic_prefix)) as sink:
-        until(lambda: stored(empty, 160), run=sink)
+        until(lambda: stored(empty.dsn, 160), run=sink)
     undisturbed = hashes(database.dsn)
     assert undisturbed["trade_events"].startswith("160 ")
     assert hashes(empty.dsn) == undisturbed

@@ -13,8 +13,10 @@ from COBY.utils.exceptions import CobyError
 from tests.conftest import delete_topics
 from tests.integration.orchestrator_world import (
     EVERYTHING,
+    Listening,
     assert_same,
     drained,
+    ended,
     sequences,
     trained,
 )
@@ -50,8 +52,10 @@ class World:
             cursor = first.cursor
             await first.aclose()
             await asyncio.to_thread(run.write, self.outputs[half:])
-            self.cut = some + await drained(other.subscribe(EVERYTHING, cursor=cursor))
-            return [heads[0], *await drained(whole)]
+            count = sum(one.topic in EVERYTHING for one in self.outputs)
+            rest = other.subscribe(EVERYTHING, cursor=cursor)
+            self.cut = some + await drained(rest, lambda found: len(some) + len(found) >= count)
+            return [heads[0], *await drained(whole, lambda found: 1 + len(found) >= count)]
 
     def client(self):
         return OrchestratorInterface.from_kafka(self.cfg)
@@ -81,8 +85,8 @@ def test_live_brings_each_record_once_also_when_cut_and_resumed(world):
 
 async def test_the_same_program_on_a_replay_gives_equal_messages_and_equal_tensors(world):
     async with world.client() as market:
-        replayed = await drained(
-            market.replay(world.at(0), world.at(SECONDS), 0, channels=EVERYTHING, symbols=list(SYMBOLS)), 30
+        replayed = await ended(
+            market.replay(world.at(0), world.at(SECONDS), 0, channels=EVERYTHING, symbols=list(SYMBOLS))
         )
     assert {one.session is None for one in replayed if isinstance(one, Update)} == {False}
     records = [one for one in replayed if isinstance(one, Update) and not one.prelude]
@@ -101,8 +105,8 @@ async def test_the_same_program_on_a_replay_gives_equal_messages_and_equal_tenso
 
 async def test_history_is_the_records_of_a_range_alone(world):
     async with world.client() as market:
-        found = await drained(
-            market.history(world.at(20), world.at(40), channels=["heatmap", "trade"], symbols="ETHUSDT"), 30
+        found = await ended(
+            market.history(world.at(20), world.at(40), channels=["heatmap", "trade"], symbols="ETHUSDT")
         )
     lower, upper = (1000 * (world.first_ms + 1000 * seconds) for seconds in (20, 40))
     expected = [
@@ -132,7 +136,9 @@ async def test_the_latest_of_each_kind(world):
 
 async def test_a_subscription_begins_with_the_newest_of_each_state(world):
     async with world.client() as market:
-        scene = await drained(market.subscribe(["heatmap", "book", "trade"], "BTCUSDT"))
+        scene = await drained(
+            market.subscribe(["heatmap", "book", "trade"], "BTCUSDT"), lambda found: len(found) >= 2
+        )
     assert [(one.channel, one.prelude) for one in scene] == [("heatmap", True), ("book", True)] or [
         (one.channel, one.prelude) for one in scene
     ] == [("book", True), ("heatmap", True)]
@@ -147,7 +153,7 @@ async def test_a_replay_that_is_sought_says_so(world):
         before = await anext(replay)
         await manager.seek(before.session, world.at(50))
         await manager.set_speed(before.session, 0)
-        found = await drained(replay, 20)
+        found = await ended(replay)
         (moved,) = [number for number, one in enumerate(found) if isinstance(one, Moved)]
         assert found[moved] == Moved(before.session, 1)
         after = [one for one in found[moved + 1 :] if isinstance(one, Update)]
@@ -184,7 +190,6 @@ async def ended_cursor(world):
     """The cursor of a subscription to trades."""
     async with world.client() as market:
         subscription = market.subscribe("trade", "BTCUSDT")
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(anext(subscription), 1)
-        await subscription.aclose()
+        async with Listening(subscription) as one:
+            await one.begun()
         return subscription.cursor

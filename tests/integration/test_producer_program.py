@@ -108,8 +108,13 @@ def test_the_simulators_frames_go_into_the_raw_topic_until_sigterm(kafka, topic_
             until(lambda: counted(get(port, "/metrics")[1]) > 300)
             metrics = get(port, "/metrics")[1]
             process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 0
+            said = process.communicate(timeout=60)[1]
+            assert process.returncode == 0
     records = raw_topic(kafka, topic_prefix)
+    # Records and lines of the log name their connection alike.
+    told = [json.loads(line) for line in said.splitlines() if '"conn' in line]
+    assert [line["event"] for line in told] == ["connected", "connection_ended"]
+    assert {line["correlation_id"] for line in told} == {dict(records[0].headers)["conn"]}
     assert [record.seq for record in records] == list(range(1, len(records) + 1))
     assert (records[0].event["event"], records[-1].event["event"]) == ("connected", "disconnected")
     frames = [record for record in records if record.kind == "ws"]

@@ -128,11 +128,12 @@ async def test_what_the_hub_has_not_read_is_in_the_snapshot_from_redis(world, ka
     feeder.flush()
     cfg = feeder.cfg
     with running(RedisSink, cfg) as sink, redis.Redis(redis_session.host, redis_session.port) as store:
-        until(lambda: store.get(f"{PREFIX}:latest:ohlcv:BTCUSDT:1d"), run=sink)
+        keys = [f"{PREFIX}:latest:ohlcv:BTCUSDT:{name}" for name in ("1d", "1s")]
+        until(lambda: store.exists(*keys) == 2, run=sink)
         async with client(api.ws_url) as one:
             await one.subscribe("ohlcv:BTCUSDT")
             (snapshot,) = await one.of("ohlcv:BTCUSDT", 1)
-            texts = [store.get(f"{PREFIX}:latest:ohlcv:BTCUSDT:{name}") for name in ("1d", "1s")]
+            texts = map(store.get, keys)
             assert sorted(snapshot["data"], key=lambda r: r["timeframe"]) == [json.loads(t) for t in texts]
 
 
@@ -185,9 +186,9 @@ async def test_the_server_says_that_it_stops(world, kafka, timescale, redis_sess
                 api.process.terminate()
                 end = await one.until(lambda message: message["type"] == "end")
                 assert end["reason"] == "server_stopping"
-                await asyncio.wait_for(one.socket.wait_closed(), 10)
+                await asyncio.wait_for(one.socket.wait_closed(), 60)
                 assert one.socket.close_code == 1001
-            await asyncio.to_thread(api.process.wait, 20)
+            await asyncio.to_thread(api.process.wait, 60)
         assert api.process.returncode == 0
         errors = [line for line in api.log() if line["level"] in ("error", "critical")]
         assert errors == []

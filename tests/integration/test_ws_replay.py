@@ -1,6 +1,7 @@
 """Replays over the WebSocket: the messages of live, at any API process, as fast as the client takes them."""
 
 import asyncio
+from collections import Counter
 
 import pytest
 
@@ -9,7 +10,7 @@ from COBY.runtime.kafka import apply_topics
 from sinks.schema import migrate
 from tests.api_server import api_server
 from tests.conftest import delete_topics
-from tests.integration.replay_world import at_ms, managing, working
+from tests.integration.replay_world import all_of, at_ms, derived_topics, managing, working
 from tests.integration.sink_helpers import settings
 from tests.integration.verify_run import SECONDS, SYMBOLS, Made, Run, frames, started_ns, told
 from tests.integration.ws_world import logged_errors
@@ -74,6 +75,18 @@ async def replayed(one, session, *channels, cursors=None):
     await one.answer("subscribed", op="subscribe", channels=asked, cursors=cursors or {})
 
 
+def counted(cfg):
+    """How many messages each subscription has to bring, by a plain consumer: its records and its symbol's gaps."""
+    seen = all_of(cfg.kafka_bootstrap_servers, *derived_topics(PREFIX))
+    of = Counter(f"{one.topic.split('.')[1]}:{one.key.decode()}" for one in seen)
+    gaps = {symbol: of[f"gap:{symbol}"] for symbol in SYMBOLS}
+    return {
+        f"{name}:{symbol}": of[f"{name}:{symbol}"] + (gaps[symbol] if name != "gap" else 0)
+        for name in CHANNELS
+        for symbol in SYMBOLS
+    }
+
+
 async def live_from_the_beginning(there, api):
     """All of the topics over the WebSocket, by cursors that stand at their beginnings."""
     symbols = SYMBOLS
@@ -83,9 +96,10 @@ async def live_from_the_beginning(there, api):
         await one.answer(
             "subscribed", op="subscribe", channels=[{"name": name} for name in CHANNELS], cursors=cursors
         )
-        quiet = 0
-        while quiet < 3:  # heartbeats with nothing between them
-            quiet = quiet + 1 if (await one.next())["type"] == "heartbeat" else 0
+        counts = await asyncio.to_thread(counted, there[0].cfg)
+        for name in names:
+            await one.of(name, counts[name])
+        await one.until(lambda message: message["type"] == "heartbeat")  # nothing more came with it
         return {name: came(one, name) for name in names}
 
 

@@ -23,7 +23,7 @@ def world(kafka, timescale, redis_session, folder, prefix, **more):
             migrate(conn)
         env = {**kafka.env, **database.env, **redis_session.env, "TOPIC_PREFIX": prefix, **more}
         try:
-            yield cfg, lambda: api_server(env, folder)
+            yield cfg, lambda **others: api_server(env | others, folder)
         finally:
             delete_topics(kafka.bootstrap_servers, prefix)
 

@@ -18,6 +18,7 @@ BESIDE = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING
 ALL = {path.name: path.read_text() for path in (*PAGES, *BESIDE)}
 # Variables that are no settings of the programs: of the machine, of tests, of make.
 OTHER_NAMES = {"DB_ADMIN_PASSWORD", "DB_ADMIN_USER", "DB_TOOLS"}  # options of coby db
+OTHER_NAMES |= {"COMPOSE_FILE", "COMPOSE_PROFILES", "COBY_TAG"}  # of compose
 OTHER_NAMES |= {"COBY_CACHE", "COBY_CRASH_POINT", "COBY_FRAMES", "FOR", "TESTS", "ARGS", "PYTHON"}
 
 

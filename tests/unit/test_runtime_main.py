@@ -43,12 +43,20 @@ runtime.run("test", body)
 
 
 @contextmanager
-def program(code: str, folder: Path, **environ: str) -> Iterator["subprocess.Popen[str]"]:
+def program(
+    code: str, folder: Path, *, stdin: bool = False, **environ: str
+) -> Iterator["subprocess.Popen[str]"]:
     environment = {"PYTHONPATH": str(ROOT), "LOG_FILE": str(folder / "{program}.log"), **environ}
     command = [sys.executable, "-c", code]
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=pipe if stdin else None,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
     ) as process:
         try:
             yield process
@@ -89,6 +97,46 @@ def test_a_body_that_does_not_drain_in_time_is_ended(tmp_path):
         _, err = process.communicate(timeout=60)
     assert process.returncode == 3
     assert err == "error runtime.stop_timeout: not stopped 0.1 seconds after the signal\n"
+
+
+TALKING = """
+import sys
+import COBY.runtime.main as runtime
+from COBY.utils.logging import get_logger
+def body(config, stop):
+    print("ready", flush=True)
+    while sys.stdin.readline().strip():
+        get_logger("test").debug("detail")
+        print("said", flush=True)
+runtime.run("test", body)
+"""
+
+
+def test_signals_change_the_level_of_the_log_of_a_running_program(tmp_path):
+    file = tmp_path / "test.log"
+
+    def lines() -> list[dict]:
+        return [json.loads(line) for line in file.read_text().splitlines()]
+
+    def told(level: str) -> None:
+        end = time.monotonic() + 30
+        while not any(line["event"] == "log_level" and line["now"] == level for line in lines()):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+
+    with program(TALKING, tmp_path, LOG_LEVEL="WARNING", stdin=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        for number, level in ((None, None), (signal.SIGUSR1, "DEBUG"), (signal.SIGUSR2, "WARNING")):
+            if number is not None:
+                process.send_signal(number)
+                told(level)
+            process.stdin.write("go on\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "said\n"
+        process.communicate("\n", timeout=60)
+    assert process.returncode == 0
+    # Once in three: between the two signals.
+    assert [line["event"] for line in lines()] == ["log_level", "detail", "log_level"]
 
 
 @pytest.mark.parametrize("code", [SYNC, ASYNC], ids=["sync", "async"])

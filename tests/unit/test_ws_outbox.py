@@ -156,7 +156,28 @@ def test_what_is_written_by_hand_reads_back_as_the_message_it_is():
     assert replay_cursor(gap.cursor, "abc", "x") == ("abc", 1, 1, 6, 7)
 
 
-WRONG = ("", "live", "live.1", "live.1.2", "live.1.2.3.4", "live.1.-2.3", "live.1.2.٣", "replay.a.1.1.1.1")
+def test_a_cursor_says_of_which_topics_its_offsets_are():
+    outbox, feed = Outbox(), Feed(TRADE, (0, 0))
+    feed.topics = ("q3/I4a", "V+0x1Q")
+    outbox.offer(feed, "update", "{}", (1, 0), 0.0)
+    assert (text := json.loads(outbox.next())["cursor"]) == "live.1.1.0~q3/I4a~V+0x1Q"
+    assert live_cursor(text, 2, "x") == (1, (1, 0), ("q3/I4a", "V+0x1Q"))
+    assert live_cursor("live.1.1.0", 2, "x") == (1, (1, 0), ())
+
+
+def test_a_client_stands_where_what_still_waits_begins():
+    outbox, feed = Outbox(), Feed(TRADE, (0, 0))
+    assert feed.standing() == (0, 0)
+    for number in range(3):
+        outbox.offer(feed, "update", "{}", (number + 1, 0), 0.0)
+    outbox.next()
+    assert feed.standing() == (1, 0)
+    outbox.forget(feed)
+    assert feed.standing() == (3, 0)
+
+
+WRONG = ("", "live", "live.1", "live.1.2", "live.1.2.3.4", "live.1.-2.3", "live.1.2.٣", "replay.a.1.1.1.1",
+         "live.1.2.3~", "live.1.2.3~a b", "live.1.2.3~a~b~c", "live.1.2~a.3")  # fmt: skip
 TOO_LARGE = ("live.1.2.99999999999999999999", "live.1.9223372036854775808.3")
 
 

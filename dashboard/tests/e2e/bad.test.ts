@@ -3,7 +3,7 @@ import { afterAll, expect, test } from "vitest";
 import { findings } from "./axe";
 import { closeBrowser, Tab } from "./browser";
 import { placeAt, strokesAt } from "./picture";
-import { allLive, bare, kind, LIVE, moves, note, past, settled, shown } from "./states";
+import { allLive, bare, kind, LIVE, moves, note, past, settled, shown, word } from "./states";
 import { eventually, world } from "./world";
 
 const { url, begin_us, end_us, jump_us } = world.recorded;
@@ -22,13 +22,16 @@ async function pricesAt(tab: Tab, across: number): Promise<number[]> {
 }
 
 test("no data: a time before everything is hatched, and says that nothing is stored", async () => {
-  const tab = await Tab.open(past(begin_us - DAY_US, begin_us - DAY_US + 60e6));
-  await settled(tab);
+  const tab = await Tab.open(past(begin_us - DAY_US, begin_us - DAY_US + 60e6), { mayFail: true });
+  await eventually(async () => /^REPLAY (paused|stopped)$/.test(await word(tab)));
+  await eventually(async () => !/loading/i.test(await note(tab)));
+  await eventually(async () => (await strokesAt(tab.page, 0.5)) > 20);
   await bare(tab);
   const place = await placeAt(tab.page, 0.5, 0.5);
   // Without any price there is no place to read, but a note.
   expect(`${place?.words ?? ""} ${await note(tab)}`).toMatch(/not stored|No order book/);
-  expect(await strokesAt(tab.page, 0.5)).toBeGreaterThan(20);
+  // Nor does the replay look as if it could be played.
+  expect(await tab.text(".panel.replay")).toMatch(/nothing|no record|not kept|no longer|before/i);
   expect(await tab.text(".panel.book")).toMatch(/no book|nothing/i);
   expect(await findings(tab.page)).toEqual([]);
   await tab.close();

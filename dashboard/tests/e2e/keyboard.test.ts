@@ -41,9 +41,9 @@ test("symbol, exchanges, colours, crosshair, table, theme, help and pages", asyn
   const { page } = tab;
   await shown(tab);
   await page.keyboard.press("/");
-  await page.keyboard.type("E");
+  await page.keyboard.press("ArrowDown");
   await eventually(async () => page.url().endsWith("symbol=ETHUSDT"));
-  await page.keyboard.type("B");
+  await page.keyboard.press("ArrowUp");
   await eventually(async () => page.url().endsWith("symbol=BTCUSDT"));
 
   await tabTo(page, ".lights button");
