@@ -470,7 +470,7 @@ export interface EndMessage {
   seq: number;
 }
 
-/** Something can't be done; `id` is the request's where it was one. The connection goes on, unless it says so. */
+/** Something can't be done; `id` is the request's where it was one. The connection goes on, unless it says so. `resume` of `cursor.expired`: the cursor by which a subscription goes on with all that is still there. */
 export interface ErrorMessage {
   type: "error";
   code: string;
@@ -480,6 +480,7 @@ export interface ErrorMessage {
   allowed: string | null;
   subscription: string | null;
   missed: MissedMessage[];
+  resume: string | null;
   seq: number;
 }
 

@@ -92,6 +92,17 @@ test.each(["phone", "small", "wide"] as const)("nothing is wider than the screen
       document.documentElement.clientWidth,
     ]);
     expect(inner, path).toBeLessThanOrEqual(outer!);
+    // Nothing is taller than its panel, or it would lie over the next one.
+    const over = await tab.page.evaluate(() =>
+      [...document.querySelectorAll<HTMLElement>(".panel")]
+        .filter((one) => one.firstElementChild && getComputedStyle(one).overflowY === "visible")
+        .filter(
+          (one) =>
+            one.lastElementChild!.getBoundingClientRect().bottom > one.getBoundingClientRect().bottom + 1,
+        )
+        .map((one) => one.className),
+    );
+    expect(over, `${path} ${size}`).toEqual([]);
     await tab.close();
   }
 });
