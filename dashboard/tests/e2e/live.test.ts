@@ -83,7 +83,7 @@ test("an exchange that is taken down is grey, with its reason, within four secon
   const began = Date.now();
   await eventually(async () => (await kind(tab, "okx")) === "down", 20);
   expect((Date.now() - began) / 1_000).toBeLessThan(DOWN_SECONDS);
-  expect(await light(tab, "okx")).toMatch(/disconnected/i);
+  expect(await light(tab, "okx")).toMatch(/connection lost/i);
   // The column says so as well.
   await eventually(async () =>
     (await places(tab, 0.9, 0.99, 0.005)).some((one) => /okx: disconnected/.test(one.words)),
@@ -100,7 +100,7 @@ test("a program that is killed leaves no exchange that looks alive", async () =>
   const began = Date.now();
   await eventually(async () => ["down", "blind"].includes((await kind(tab, "okx")) ?? ""), 20);
   expect((Date.now() - began) / 1_000).toBeLessThan(DOWN_SECONDS);
-  expect(await light(tab, "okx")).toMatch(/disconnected|lost|stopped/i);
+  expect(await light(tab, "okx")).toMatch(/lost|stopped/i);
   await order("start", { name: "producer-okx" });
   await eventually(async () => (await kind(tab, "okx")) === "live", 90);
   await tab.close();
