@@ -77,7 +77,13 @@ class Image:
     def enter(self, command: Sequence[str], folder: str, *, root: bool = True) -> list[str]:
         """The command that runs one within, in that folder; ``root``: the mounts, too, are of that root."""
         assert self._holder is not None
-        into = ["nsenter", "--target", str(self._holder.pid), "--mount", *(["--root"] if root else [])]
+        into = [
+            "nsenter",
+            "--target",
+            str(self._holder.pid),
+            "--mount",
+            *(["--root", "--wd"] if root else []),
+        ]
         return [*into, "sh", "-ec", 'cd "$0" && exec "$@"', folder, *command]
 
     def as_user(self, command: Sequence[str]) -> list[str]:

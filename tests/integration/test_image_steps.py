@@ -143,6 +143,8 @@ def test_each_service_starts_from_its_command_and_answers_health(sealed, world, 
         for path in ("/health/live", "/metrics", "/health/ready"):
             eventually(lambda path=path: asked(process, port, path, log.name) in {200, 503}, 120)
         assert asked(process, port, "/health/live", log.name) == 200
+        if name == "api":  # with the dashboard that was built
+            assert asked(process, int(env["API_PORT"]), "/", log.name) == 200
         process.terminate()
         assert process.wait(60) == 0, Path(log.name).read_text()
     finally:

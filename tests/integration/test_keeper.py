@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from prometheus_client import CollectorRegistry
 from COBY.forecast import Growth
 from COBY.runtime import growth
 from COBY.runtime.database import connect
+from COBY.runtime.doctor import examine
 from COBY.runtime.metrics import Metrics
 from COBY.topics import topic_name
 from deploy.local.pg_tools import tools_env
@@ -248,3 +250,21 @@ def test_growth_of_tables_is_what_their_chunks_take(cfg, database):
     assert found["trade_events"].held_bytes == size
     assert found["trade_events"].keep_seconds == cfg.retention_tables
     assert found["trade_events"].bytes_per_second > 0
+
+
+def test_the_doctor_tells_how_long_the_disk_lasts_with_topics_and_tables(cfg, redis_server, tmp_path):
+    feeder = Feeder(cfg)
+    until(lambda: by_name(cfg))
+    for number in range(200):
+        feeder.raw("trade", b"v" * 1000, f"{number}:0")
+    feeder.flush()
+    env = {**_env(cfg), **redis_server.env, "LOG_FILE": "-"}
+    findings = {finding.name: finding for finding in examine(str(tmp_path), 5.0, env)}
+    assert {name: finding.ok for name, finding in findings.items() if name != "disk"} == dict.fromkeys(
+        ("settings", "kafka", "database", "redis"), True
+    )
+    said = findings["disk"].seen
+    assert topic_name(cfg.topic_prefix, "trade") in said  # what grows fastest is named
+    rate = re.search(r": ([\d,]+) bytes/s come", said)
+    assert rate, said
+    assert float(rate[1].replace(",", "")) >= 200 * 1000 // growth.SAMPLE_SECONDS

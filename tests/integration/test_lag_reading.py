@@ -180,8 +180,7 @@ def test_the_exporter_shows_what_the_reader_reads_under_the_names_of_kafka_expor
     serving.start()
     try:
         until(lambda: answers(port))
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-            text = answer.read().decode()
+        text = page(port)
     finally:
         stop.set()
         serving.join()
@@ -200,6 +199,26 @@ def test_the_exporter_shows_what_the_reader_reads_under_the_names_of_kafka_expor
     assert AGE_SECONDS <= seen["kafka_consumergroup_lag_seconds", *sorted(here)] < AGE_SECONDS + 60
     assert seen["coby_lag_look_age_seconds",] < 60
     assert {name for name in FAMILIES if f"# TYPE {name} gauge" in text} == set(FAMILIES)
+
+
+def test_the_exporter_lives_on_without_a_broker_and_shows_that_it_sees_nothing(cfg):
+    port, stop, nobody = free_port(), threading.Event(), free_port()
+    away = replace(cfg, metrics_port=port, kafka_bootstrap_servers=f"127.0.0.1:{nobody}")
+    serving = threading.Thread(target=serve, args=(away, stop))
+    serving.start()
+    try:
+        until(lambda: "coby_lag_look_age_seconds" in page(port))
+        assert serving.is_alive()
+        assert not answers(port), "not ready"
+        assert "kafka_consumergroup_lag{" not in page(port)
+    finally:
+        stop.set()
+        serving.join()
+
+
+def page(port):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        return answer.read().decode()
 
 
 def answers(port):

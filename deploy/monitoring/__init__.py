@@ -1,0 +1,1 @@
+"""What watches COBY: Prometheus' rules, Alertmanager, Grafana. The dashboards are written by dashboards.py."""
