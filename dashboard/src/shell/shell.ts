@@ -89,11 +89,20 @@ class Pages {
         if (number === this.shown) this.end = page.mount(this.main, this.app);
       },
       () => {
-        // A newer build has taken the files away that this page knows: the new one is fetched.
-        if (number === this.shown)
-          this.main.append(element("p", { class: "state" }, "Not loaded. Reload the page."));
+        if (number === this.shown) this.end = this.notLoaded();
       },
     );
+  }
+
+  /** The API is away, or a newer build has taken the files away that this page knows. */
+  private notLoaded(): End {
+    const text = "Not loaded: tried again as soon as the API answers. If it does, reload the page.";
+    this.main.append(element("p", { class: "state", role: "status" }, text));
+    let wasAway = false;
+    return this.app.socket.link.watch(({ state }) => {
+      if (state === "open" && wasAway) window.location.reload();
+      wasAway ||= state !== "open";
+    });
   }
 }
 
