@@ -37,7 +37,8 @@ class Lags:
             return self._rows
         known = sorted({row.lag.group for row in self._rows})
         if group not in known:
-            raise BrokerError("kafka.unknown_group", f"no group {group!r}", allowed=" ".join(known) or "none")
+            message, allowed = f"no group {group!r}", " ".join(known) or "none"
+            raise BrokerError("kafka.unknown_group", message, where="query.group", allowed=allowed)
         return [row for row in self._rows if row.lag.group == group]
 
     def _ask(self) -> list[Watched]:

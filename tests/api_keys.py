@@ -38,5 +38,5 @@ def alone(timescale, tmp_path, **env):
     with timescale.database() as database:
         with connect(settings(database, prefix="unused")) as conn:
             migrate(conn)
-        with api_server({**database.env, **env}, tmp_path) as api:
+        with api_server({**database.env, **env}, tmp_path, is_killed=True) as api:
             yield api, database

@@ -52,8 +52,13 @@ class ApiServer(httpx.Client):
 
 
 @contextmanager
-def api_server(env: Mapping[str, str], folder: Path, *, waits: bool = True) -> Iterator[ApiServer]:
-    """The program on free ports, or on ``env``'s; its log and what it wrote to standard error are in ``folder``."""
+def api_server(
+    env: Mapping[str, str], folder: Path, *, waits: bool = True, is_killed: bool = False
+) -> Iterator[ApiServer]:
+    """The program on free ports, or on ``env``'s; its log and what it wrote to standard error are in ``folder``.
+
+    ``is_killed``: at the end. An orderly one waits for servers, and longest for those that are not there.
+    """
     free = zip(("API_PORT", "WS_PORT"), free_ports(2), strict=True)
     ports = tuple(int(env.get(name, port)) for name, port in free)
     log = folder / f"api-{ports[0]}.log"
@@ -68,7 +73,7 @@ def api_server(env: Mapping[str, str], folder: Path, *, waits: bool = True) -> I
                     api.wait()
                 yield api
             finally:
-                process.terminate()
+                process.kill() if is_killed else process.terminate()
                 try:
                     process.wait(30)
                 finally:

@@ -50,7 +50,7 @@ class Lag(NamedTuple):
     end: int
     lag: int
     lag_seconds: float | None
-    """Age of the first record not taken, by its own time; 0 where there is none, None where it could not be read."""
+    """Age of the first record not taken, by its own time; 0 where there is none, None where it was not read."""
     oldest: int
     """The oldest offset that retention has left."""
     has_members: bool
@@ -69,19 +69,20 @@ class Watched(NamedTuple):
 class LagReader:
     """Reads the lag of groups, once or again and again. One thread uses it."""
 
-    def __init__(self, cfg: Config) -> None:
-        """Connects when first asked."""
+    def __init__(self, cfg: Config, *, with_seconds: bool = True) -> None:
+        """Connects when first asked. ``with_seconds`` False: records alone, without reading any."""
         self._cfg = cfg
         self._prefix = cfg.topic_prefix
         self._client = admin(cfg)
         self._consumers: dict[str, Consumer] = {}
-        self._times = FirstTimes(cfg)
+        self._times = FirstTimes(cfg) if with_seconds else None
 
     def close(self) -> None:
         """End its clients."""
         for consumer in self._consumers.values():
             consumer.close()
-        self._times.close()
+        if self._times is not None:
+            self._times.close()
 
     def read(self, groups: Iterable[str] = ()) -> list[Lag]:
         """The lag of ``groups`` (none given: all whose name begins with the prefix) in the prefix's topics.
@@ -123,7 +124,8 @@ class LagReader:
             (topic, number, starts[topic, number] if at is None else max(at, starts[topic, number]))
             for _, topic, number, at in rows
         ]
-        made_ms = self._times.read(place for place in places if place[2] < ends[place[0], place[1]])
+        waiting = [place for place in places if place[2] < ends[place[0], place[1]]]
+        made_ms = {} if self._times is None else self._times.read(waiting)
         now_ms = time.time() * 1000
         for place in places:
             if place[2] >= ends[place[0], place[1]]:

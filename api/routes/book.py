@@ -34,7 +34,7 @@ async def book(
     use: Use, exchange: Exchange, symbol: Symbol, depth: Depth = DEPTH, numbers: Numbers = "exact"
 ) -> dict[str, Any]:
     """The newest book of one exchange. One that is not proven says why, and has null instead of levels."""
-    name, symbol = known_exchange(use.cfg, exchange), known_symbol(use.cfg, symbol)
+    name, symbol = known_exchange(use.cfg, exchange, "path"), known_symbol(use.cfg, symbol, "path")
     record = await live.newest(use.redis, use.cfg.topic_prefix, "book", symbol, name)
     missing = [] if record["live"] else [(name, record["reason"])]
     shown = live.cut(live.shown("book", record, floats=numbers == "float"), depth)
@@ -48,7 +48,7 @@ async def consolidated(
     use: Use, symbol: Symbol, depth: Depth = DEPTH, numbers: Numbers = "exact"
 ) -> dict[str, Any]:
     """The newest books of all exchanges as one, with imbalances; `missing` says which are not in it and why."""
-    symbol = known_symbol(use.cfg, symbol)
+    symbol = known_symbol(use.cfg, symbol, "path")
     record = await live.newest(use.redis, use.cfg.topic_prefix, "consolidated", symbol)
     missing = [(one["exchange"], one["reason"]) for one in record["missing"]]
     shown = live.cut(live.shown("consolidated", record, floats=numbers == "float"), depth)

@@ -33,7 +33,10 @@ async def book_metrics(
     the best 1, 5 and 20. A book that is not proven has no figures: the newest is then told with nulls and why, and in
     a range its ticks are absent and in `meta.gaps`.
     """
-    names = {"symbol": known_symbol(use.cfg, symbol), "exchange": known_exchange(use.cfg, exchange)}
+    names = {
+        "symbol": known_symbol(use.cfg, symbol, "path"),
+        "exchange": known_exchange(use.cfg, exchange, "path"),
+    }
     if wanted.is_plain:
         return await answer(await _newest(use, names["exchange"], names["symbol"]), wanted)
     walk = wanted.walk({"resource": BOOKS.name, **names}, BOOKS.key_types, BOOKS.usual_us, BOOKS.longest_us)

@@ -46,5 +46,6 @@ async def flow(
     if walk.cursor.key:
         span = span._replace(since_us=max(span.since_us, int(walk.cursor.key[0])))
     page = flows.page_span(span, length, walk.limit)
-    found = await read_flow(use.pool, name, only, walk, page, length, use.cfg.store_interval_us)
-    return await answer(found, wanted)
+    async with use.pages.one():
+        found = await read_flow(use.pool, name, only, walk, page, length, use.cfg.store_interval_us)
+        return await answer(found, wanted)

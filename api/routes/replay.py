@@ -55,6 +55,7 @@ IN_QUERY = IN_BODY | {
     "config.unknown_symbol": "symbol",
     "config.unknown_exchange": "exchange",
 }
+IN_PATH = {"replay.unknown_session": "session"}
 Using = Annotated[Services, Depends(services)]
 SessionId = Annotated[
     str, Path(pattern=r"^[0-9a-f]{1,32}$", description="Its id.", examples=["3d3f627abc56"])
@@ -86,7 +87,8 @@ async def create_session(services: Using, asked: SessionAsked, response: Respons
 @router.get("/sessions/{session}")
 async def get_session(services: Using, session: SessionId) -> SessionShown:
     """What a session plays, and where it is."""
-    return await asyncio.to_thread(_one, services.replays, session)
+    with named("path", IN_PATH):
+        return await asyncio.to_thread(_one, services.replays, session)
 
 
 @router.patch("/sessions/{session}", responses=CONFLICT)
@@ -100,25 +102,27 @@ async def change_session(services: Using, session: SessionId, change: SessionCha
         raise ValidationError(
             "api.invalid", "nothing to change", where="body", allowed="state, speed, position"
         )
-    state = (await asyncio.to_thread(manager.get_replay_status, session)).state
-    if change.state in ("paused", "stopped") and change.state != state:
-        await _order(manager, change.state)(session)
-    if change.speed is not None:
-        await manager.set_speed(session, change.speed)
-    if change.position is not None:
-        with named("body", IN_BODY):
-            await manager.seek(session, from_us(change.position))
-    if change.state == "running":
+    with named("path", IN_PATH):
         state = (await asyncio.to_thread(manager.get_replay_status, session)).state
-        if state != "running":
-            await (manager.start_replay if state == "created" else manager.resume)(session)
-    return await asyncio.to_thread(_one, manager, session)
+        if change.state in ("paused", "stopped") and change.state != state:
+            await _order(manager, change.state)(session)
+        if change.speed is not None:
+            await manager.set_speed(session, change.speed)
+        if change.position is not None:
+            with named("body", IN_BODY):
+                await manager.seek(session, from_us(change.position))
+        if change.state == "running":
+            state = (await asyncio.to_thread(manager.get_replay_status, session)).state
+            if state != "running":
+                await (manager.start_replay if state == "created" else manager.resume)(session)
+        return await asyncio.to_thread(_one, manager, session)
 
 
 @router.delete("/sessions/{session}", status_code=204)
 async def delete_session(services: Using, session: SessionId) -> None:
     """Take a session and its topic away; nothing is left when this answers."""
-    await services.replays.delete(session)
+    with named("path", IN_PATH):
+        await services.replays.delete(session)
 
 
 @router.get(

@@ -149,7 +149,7 @@ def lag(config: Config) -> int:
     servers = config.kafka_bootstrap_servers
     if servers not in _readers:
         # One, kept: each new one would look for the groups' coordinators anew.
-        _readers[servers] = LagReader(config)
+        _readers[servers] = LagReader(config, with_seconds=False)
     try:
         return sum(row.lag for row in _readers[servers].read())
     except Exception:

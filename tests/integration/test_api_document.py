@@ -3,7 +3,9 @@
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -106,6 +108,66 @@ def test_examples_are_what_their_schemas_allow(document):
         for example in schema.get("examples", ()):
             whole = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
             Draft202012Validator(whole).validate(example)
+
+
+WRONG = (
+    "", " ", "nonsense", "\0", "é😀", "-1", "1.5", "1e9", "NaN", "null", "[]", "%", "9" * 40, "x" * 3_000,
+)  # fmt: skip
+TOGETHER = {"from": "to", "to": "from", "price_from": "price_to", "price_to": "price_from"}
+"""Where a value is fine and the two of them are not."""
+
+
+def of_a_route(document):
+    """(method, path, parameters that have to be there, all parameters) of each of our own routes."""
+    right = {"symbol": "BTCUSDT", "exchange": "binance", "session": "abc", "from": "0", "to": "1"}
+    for path, item in document["paths"].items():
+        for method, operation in item.items() if path.startswith("/v1/") else ():
+            there = [one for one in operation.get("parameters", ()) if one["in"] in ("path", "query")]
+            needed = {one["name"]: right[one["name"]] for one in there if one["required"]}
+            yield method, path, needed, there
+
+
+def asked(api, method, path, values, query):
+    """The answer to these values, those of ``query`` in the query and the others in the path."""
+    inside = {name: quote(value, safe="") for name, value in values.items() if f"{{{name}}}" in path}
+    body = {"state": "paused"} if method == "patch" else None
+    return api.request(method, path.format(**inside), params=query, json=body)
+
+
+def test_each_parameter_that_is_wrong_is_named(api, document):
+    refused = Counter()
+    for method, path, needed, there in of_a_route(document):
+        for one in there:
+            name = one["name"]
+            for wrong in WRONG:
+                values = needed | {name: wrong}
+                query = {each: value for each, value in values.items() if f"{{{each}}}" not in path}
+                answer = asked(api, method, path, values, query)
+                # What is not in Redis yet is no matter of the parameter.
+                assert answer.status_code < 500 or answer.json()["code"] == "redis.not_built", answer.text
+                if 400 <= answer.status_code < 500:
+                    assert answer.headers["content-type"] == "application/problem+json"
+                    places = {f"{one['in']}.{name}", f"{one['in']}.{TOGETHER.get(name, name)}"}
+                    told = answer.json()
+                    where = re.sub(r"\.\d+$", "", told["where"] or "")  # which one of a list
+                    # An empty part of a path, or one with a slash, is another path.
+                    assert where in places or told["code"] == "api.not_found", (path, name, wrong, told)
+                    refused[path, name] += told["code"] != "api.not_found"
+    assert len(refused) > 50
+    assert min(refused.values()) >= 8, refused
+
+
+def test_a_parameter_that_there_is_not_or_twice_is_named(api, document):
+    for method, path, needed, there in of_a_route(document):
+        query = {one["name"]: one["schema"] for one in there if one["in"] == "query"}
+        names = [name for name, schema in query.items() if "array" not in str(schema)]
+        unknown = [("nonsense", "1"), ("Limit", "1"), ("limit ", "1"), ("", "1")]
+        for name, value in [*unknown, *((name, needed.get(name, "1")) for name in names)]:
+            first = {each: value for each, value in needed.items() if each in query}
+            answer = asked(api, method, path, needed, [*first.items(), (name, value), (name, value)])
+            code = "api.repeated_parameter" if name in names else "api.unknown_parameter"
+            told = answer.json()
+            assert (answer.status_code, told["code"], told["where"]) == (422, code, f"query.{name}"), told
 
 
 def test_schemathesis_finds_nothing_on_any_route(api, document, tmp_path):

@@ -100,7 +100,7 @@ def test_while_it_still_waits_for_the_database(there, kafka, redis_session, tmp_
         assert end(api) == []
 
 
-async def test_with_kafka_frozen_and_questions_under_way(there, kafka):
+async def test_with_kafka_frozen_questions_under_way_and_a_client_that_does_not_read(there, kafka):
     _, started, first_ms = there
     requests = [
         ("GET", "/v1/lag", {}),
@@ -109,43 +109,30 @@ async def test_with_kafka_frozen_and_questions_under_way(there, kafka):
         ("POST", "/v1/replay/sessions", {"json": whole(first_ms)}),
     ]
     with started() as api:
-        async with client(api.ws_url) as one:
-            await one.subscribe("trade:BTCUSDT", "heatmap:BTCUSDT")
-            await one.until(lambda message: message["type"] == "snapshot")
+        async with client(api.ws_url) as one, client(api.ws_url) as stuck:
+            for each in (one, stuck):
+                await each.subscribe("trade:BTCUSDT", "heatmap:BTCUSDT")
+                await each.until(lambda message: message["type"] == "snapshot")
             assert api.get("/v1/lag").status_code == 200
             assert sessions(api) == []
+            stuck.socket.transport.pause_reading()
             with frozen(kafka), asking(api, *requests):
                 await one.subscribe("trade:ETHUSDT", "ohlcv:ETHUSDT")
                 await asyncio.sleep(3)  # each of them waits for Kafka by now
                 assert "replays" in await asyncio.to_thread(end, api)
+            stuck.socket.transport.abort()
 
 
-async def test_with_kafka_frozen_and_a_client_that_does_not_read(there, kafka):
-    _, started, _ = there
-    with started() as api:
-        async with client(api.ws_url) as one:
-            await one.subscribe("trade:BTCUSDT", "heatmap:BTCUSDT")
-            await one.until(lambda message: message["type"] == "snapshot")
-            one.socket.transport.pause_reading()
-            with frozen(kafka):
-                await asyncio.sleep(1)
-                end(api)
-
-
-async def test_with_an_order_that_no_worker_carries_out(there):
+async def test_with_an_order_that_no_worker_carries_out_then_with_a_range_that_none_sends(there):
     _, started, first_ms = there
     with started() as api, asking(api, ("POST", "/v1/replay/sessions", {"json": whole(first_ms)})):
         await until(lambda: sessions(api))
         assert end(api) == []
     with started() as another:
         assert sessions(another) == [], "it was taken away again"
-
-
-async def test_with_a_range_that_no_worker_sends(there):
-    _, started, first_ms = there
-    with started() as api, asking(api, ("GET", "/v1/replay", {"params": whole(first_ms)})):
-        await until(lambda: sessions(api))
-        assert end(api) == []
+        with asking(another, ("GET", "/v1/replay", {"params": whole(first_ms)})):
+            await until(lambda: sessions(another))
+            assert end(another) == []
 
 
 def test_with_a_range_whose_client_takes_nothing(there):

@@ -9,7 +9,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from tests.api_keys import alone, bearer, coby_keys, revoke
+from tests.api_keys import WRONG, alone, bearer, coby_keys, revoke
 from tests.servers import eventually
 from tests.ws_client import client
 
@@ -95,5 +95,6 @@ async def test_the_first_key_closes_an_api_that_was_open_without_any(timescale, 
         assert await status(headers={**bearer(key), "Host": "coby.example"}) == 200
         assert [line for line in api.log() if line["event"] == "closed"]
         await asyncio.to_thread(revoke, database, "first")
-        await asyncio.sleep(CLOSED_SECONDS + 1)
+        assert await status(headers=bearer(WRONG)) == 401  # has the keys read anew
+        assert await status(headers=bearer(key)) == 401, "it is known that there is none in force"
         assert await status() == 401, "a revoked key is one that there was"

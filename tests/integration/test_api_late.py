@@ -16,9 +16,9 @@ BODY = b"POST /v1/replay/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\
 WHOLE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-@pytest.fixture
-def api(timescale, tmp_path):
-    with alone(timescale, tmp_path, **NO_SERVERS) as (api, _):
+@pytest.fixture(scope="module")
+def api(timescale, tmp_path_factory):
+    with alone(timescale, tmp_path_factory.mktemp("api"), **NO_SERVERS) as (api, _):
         yield api
 
 

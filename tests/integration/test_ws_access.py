@@ -32,7 +32,7 @@ def served(timescale, tmp_path_factory):
         both = coby_keys(database, "create", "my both", "--scope", "read", "--scope", "replay")
         env = {**database.env, "API_HOST": "127.0.0.1", "API_RATE": "1000", "LOG_LEVEL": "DEBUG"}
         env |= {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "REDIS_PORT": "1"}
-        with api_server(env, tmp_path_factory.mktemp("api")) as api:
+        with api_server(env, tmp_path_factory.mktemp("api"), is_killed=True) as api:
             yield api, database, made | {"both": both}
             assert logged_errors(api) == []
 
@@ -103,31 +103,27 @@ async def test_a_scope_is_asked_for_what_needs_it(served):
             assert error["code"].startswith("kafka.")
 
 
-@pytest.mark.parametrize("way", ["header", "auth"])
-async def test_a_key_that_is_revoked_ends_its_connections_and_no_others(served, way):
+async def test_a_key_that_ends_ends_its_connections_and_no_others(served):
+    """Revoked ones, of a connection by header and of one by `auth`, and one whose time is over."""
     api, database, made = served
-    name = f"going by {way}"
-    key = coby_keys(database, "create", name)
+    going = [coby_keys(database, "create", f"going {way}") for way in ("by header", "by auth")]
+    short = coby_keys(database, "create", "short", "--expires", "5s")
     async with (
-        client(api.ws_url, additional_headers=bearer(key) if way == "header" else {}) as one,
+        client(api.ws_url, additional_headers=bearer(short)) as expiring,
+        client(api.ws_url, additional_headers=bearer(going[0])) as one,
+        client(api.ws_url) as two,
         client(api.ws_url, additional_headers=bearer(made["read"])) as other,
     ):
-        if way == "auth":
-            await one.answer("authenticated", op="auth", key=key)
+        await two.answer("authenticated", op="auth", key=going[1])
         await one.subscribe("trade:BTCUSDT")
-        await asyncio.to_thread(revoke, database, name)
-        error, closing = await closed(one)
-        assert (error["code"], closing) == ("api.key_wrong", 1008)
+        for way in ("by header", "by auth"):
+            await asyncio.to_thread(revoke, database, f"going {way}")
+        for each in (one, two, expiring):
+            error, closing = await closed(each)
+            assert (error["code"], closing) == ("api.key_wrong", 1008)
         await other.answer("pong", op="ping")
-    assert await refused(api, **bearer(key)) == (401, "api.key_wrong")
-
-
-async def test_a_key_whose_time_is_over_ends_its_connections(served):
-    api, database, _ = served
-    key = coby_keys(database, "create", "short", "--expires", "5s")
-    async with client(api.ws_url, additional_headers=bearer(key)) as one:
-        error, closing = await closed(one)
-        assert (error["code"], closing) == ("api.key_wrong", 1008)
+    for key in (*going, short):
+        assert await refused(api, **bearer(key)) == (401, "api.key_wrong")
 
 
 async def test_parameters_in_the_address_are_refused(served):

@@ -323,7 +323,7 @@ async def late_subscription(api):
 
 
 async def test_a_program_goes_on_at_another_process_and_at_a_restarted_one(there):
-    cfg, _, started = there
+    cfg, second, started = there
     writer = Writer(cfg, trades)
     ports = dict(zip(("API_PORT", "WS_PORT"), map(str, free_ports(2)), strict=True))
     with contextlib.ExitStack() as running:
@@ -339,14 +339,13 @@ async def test_a_program_goes_on_at_another_process_and_at_a_restarted_one(there
             first.process.kill()
             await asyncio.to_thread(first.process.wait)
             await asyncio.to_thread(writer.write, 3)
-            with started() as second:
-                async with (
-                    OrchestratorInterface.from_api(second.url) as other,
-                    Listening(other.subscribe("trade", "ETHUSDT", cursor=cursor)) as two,
-                ):
-                    await two.until(lambda: len(two.updates()) == 3)
-                    await asyncio.to_thread(writer.write, 2)
-                    await two.until(lambda: len(two.updates()) == 5)
+            async with (
+                OrchestratorInterface.from_api(second.url) as other,
+                Listening(other.subscribe("trade", "ETHUSDT", cursor=cursor)) as two,
+            ):
+                await two.until(lambda: len(two.updates()) == 3)
+                await asyncio.to_thread(writer.write, 2)
+                await two.until(lambda: len(two.updates()) == 5)
             with started(**ports):
                 await one.until(lambda: len(one.updates()) == 8)
                 await asyncio.to_thread(writer.write, 2)

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import threading
-import time
+from contextlib import closing
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -17,6 +17,7 @@ from tests.ws_client import client
 
 PREFIX = "twsresume"
 EXCHANGES = ("binance", "kraken", "okx")
+CUTS = 12
 
 
 @pytest.fixture(scope="module")
@@ -35,21 +36,19 @@ def there(kafka, timescale, redis_session, tmp_path_factory):
 class Market(threading.Thread):
     """Trades of three exchanges; now and then a writer dies and writes its last ones again, as after a snapshot."""
 
-    def __init__(self, cfg, seed, symbol="BTCUSDT", seconds=12.0):
+    def __init__(self, cfg, seed, symbol):
         super().__init__(daemon=True)
-        self._feeder, self._random, self._symbol, self._seconds = (
-            Feeder(cfg),
-            random.Random(seed),
-            symbol,
-            seconds,
-        )
+        self._feeder, self._random, self._symbol = Feeder(cfg), random.Random(seed), symbol
         self._next = dict.fromkeys(EXCHANGES, 0)
+        self._closed = threading.Event()
 
     def run(self):
-        end = time.monotonic() + self._seconds
-        while time.monotonic() < end:
+        while not self._closed.wait(self._random.random() / 50):
             self._write(self._random.choice(EXCHANGES))
-            time.sleep(self._random.random() / 50)
+
+    def close(self):
+        self._closed.set()
+        self.join()
 
     def _write(self, exchange):
         number = self._next[exchange]
@@ -76,8 +75,9 @@ async def test_each_trade_comes_exactly_once_however_often_a_client_is_cut(there
         await first.subscribe(f"trade:{symbol}")
         await first.of(f"trade:{symbol}", 1)
         first.socket.transport.abort()
-    market.start()
-    got, cuts, cursors, seqs = await resumed(first, apis, f"trade:{symbol}", market, seed)
+    with closing(market):
+        market.start()
+        got, cursors, seqs = await resumed(first, apis, f"trade:{symbol}", seed)
     expected = (await asyncio.to_thread(trades_by_hand, cfg, symbol))[len(before) :]
     async with client(apis[1].ws_url, cursors=cursors, seqs=seqs) as last:  # the rest of it, and nothing else
         await last.subscribe(f"trade:{symbol}", cursors=dict(cursors))
@@ -87,21 +87,20 @@ async def test_each_trade_comes_exactly_once_however_often_a_client_is_cut(there
         got += last.data(f"trade:{symbol}")
     assert ids(got) == expected
     assert len(got) > 300
-    assert cuts > 8
 
 
-async def resumed(first, apis, name, market, seed):
-    """Trades as a client gets them that is cut at random and goes on at any process, while the market lasts.
+async def resumed(first, apis, name, seed):
+    """Trades as a client gets them that is cut CUTS times and goes on at any process.
 
-    Its numbers run on. (trades, cuts, cursors and numbers to go on from).
+    Its numbers run on. (trades, cursors and numbers to go on from).
     """
-    draw, got, cuts = random.Random(seed), [], 0
+    draw, got = random.Random(seed), []
     cursors, seqs = {name: first.cursors[name]}, {name: first.seqs[name]}
     loop = asyncio.get_running_loop()
-    while market.is_alive():
+    for _ in range(CUTS):
         async with client(draw.choice(apis).ws_url, cursors=cursors, seqs=seqs) as one:
             await one.subscribe(name, cursors=dict(cursors))
-            until = loop.time() + draw.random()
+            until = loop.time() + draw.random() / 2
             while (left := until - loop.time()) > 0:
                 try:
                     await one.next(left)
@@ -111,8 +110,8 @@ async def resumed(first, apis, name, market, seed):
                 one.socket.transport.abort()
         got += one.data(name)
         assert not [message for message in one.messages if message["type"] in ("error", "snapshot")]
-        cursors, seqs, cuts = {name: one.cursors[name]}, {name: one.seqs[name]}, cuts + 1
-    return got, cuts, cursors, seqs
+        cursors, seqs = {name: one.cursors[name]}, {name: one.seqs[name]}
+    return got, cursors, seqs
 
 
 async def test_a_repeat_of_long_before_is_known_where_its_source_was_silent_since(there):
