@@ -29,7 +29,17 @@ SERVERS_SIDE = (
 # Of all that COBY is, these alone speak to a database, to Redis or to Prometheus, or hold up a program that does.
 NOT_THE_CLIENTS = {
     f"COBY.runtime.{name}"
-    for name in ("database", "doctor", "growth", "health", "main", "memory", "metrics", "redis")
+    for name in (
+        "database",
+        "doctor",
+        "growth",
+        "health",
+        "lag_exporter",
+        "main",
+        "memory",
+        "metrics",
+        "redis",
+    )
 }
 
 LOOK = """
