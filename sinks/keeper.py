@@ -20,7 +20,7 @@ import psycopg
 from confluent_kafka import KafkaException
 
 from COBY.config import Config
-from COBY.forecast import Growth, days_left
+from COBY.forecast import DAY_SECONDS, Growth, days_left
 from COBY.runtime import growth
 from COBY.runtime.database import connect
 from COBY.runtime.health import serve_health
@@ -87,7 +87,7 @@ class Keeper:
             free, size = self._shown.storage_free.labels(name), self._shown.storage_size.labels(name)
             free.set_function(partial(_or_nan, partial(_free_bytes, path)))
             size.set_function(partial(_or_nan, partial(_size_bytes, path)))
-            self._shown.days_left.labels(name).set(nan)
+            self._shown.seconds_left.labels(name).set(nan)
 
     def _back_up(self, tools: Tools, stop: threading.Event) -> None:
         began, database = monotonic(), self._cfg.db_name
@@ -118,7 +118,7 @@ class Keeper:
         except (CobyError, psycopg.Error, KafkaException) as error:
             log.warning("forecast_failed", error=str(error).strip())
             for name in self._disks:
-                self._shown.days_left.labels(name).set(nan)
+                self._shown.seconds_left.labels(name).set(nan)
             return False
         found["backups"] = [self._backups_growth()]
         devices = {name: os.stat(path).st_dev for name, path in self._disks.items()}
@@ -127,7 +127,7 @@ class Keeper:
                 each for other, device in devices.items() if device == devices[name] for each in found[other]
             ]
             days = days_left(shutil.disk_usage(path).free, there)
-            self._shown.days_left.labels(name).set(days)
+            self._shown.seconds_left.labels(name).set(days * DAY_SECONDS)
             log.info("forecast", place=name, days_left=None if days == inf else round(days, 2))
         return True
 

@@ -31,7 +31,10 @@ FAMILIES = {
     "kafka_topic_partitions": ("Partitions of the topic that some group reads.", ("topic",)),
     "kafka_topic_partition_current_offset": ("The offset after the newest record.", PARTITION),
     "kafka_topic_partition_oldest_offset": ("The oldest offset that retention has left.", PARTITION),
-    "kafka_consumergroup_current_offset": ("The next offset the group will take.", GROUP),
+    "kafka_consumergroup_current_offset": (
+        "The next offset the group will take; -1: none committed yet.",
+        GROUP,
+    ),
     "kafka_consumergroup_current_offset_sum": ("The sum over the topic's partitions.", GROUP[:2]),
     "kafka_consumergroup_lag": ("Records not yet taken.", GROUP),
     "kafka_consumergroup_lag_sum": ("The sum over the topic's partitions.", GROUP[:2]),
@@ -93,7 +96,7 @@ def families(rows: Iterable[Watched], age_seconds: float) -> list[GaugeMetricFam
     partitions: dict[str, dict[int, tuple[int, int]]] = {}
     for lag, status, least in rows:
         group, partition = (lag.group, lag.topic, str(lag.partition)), (lag.topic, lag.partition)
-        committed = 0 if lag.committed is None else lag.committed
+        committed = -1 if lag.committed is None else lag.committed
         made["kafka_consumergroup_current_offset"].add_metric(group, committed)
         made["kafka_consumergroup_lag"].add_metric(group, lag.lag)
         if lag.lag_seconds is not None:
@@ -103,7 +106,7 @@ def families(rows: Iterable[Watched], age_seconds: float) -> list[GaugeMetricFam
         if status is not None:
             made["kafka_consumergroup_status"].add_metric(group, status.value)
         total = sums.setdefault(group[:2], [0, 0])
-        total[0] += committed
+        total[0] += max(0, committed)
         total[1] += lag.lag
         partitions.setdefault(partition[0], {})[partition[1]] = (lag.oldest, lag.end)
     for labels, (committed, behind) in sums.items():

@@ -255,7 +255,7 @@ STORAGE = Dashboard(
         ),
         one("Age of the newest heatmap", AGE, "{{symbol}}", "s"),
         one("Free by what lies there", "min by (place) (coby_storage_free_bytes)", "{{place}}", "bytes"),
-        one("Full in", "min by (place) (coby_storage_days_left)", "{{place}}", "d"),
+        one("Full in", "min by (place) (coby_storage_left_seconds)", "{{place}}", "s"),
         one("Age of the newest backup", "min by (database) (coby_backup_age_seconds)", "{{database}}", "s"),
         one(
             "Size of the newest backup", "max by (database) (coby_backup_size_bytes)", "{{database}}", "bytes"

@@ -9,8 +9,8 @@ from contextlib import ExitStack
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from COBY.runtime.labels import HOPS
 from COBY.runtime.lag import LagReader
-from COBY.runtime.metrics import HOPS
 from deploy.local import fetch
 from deploy.local.demo import start
 from deploy.local.kafka import Kafka

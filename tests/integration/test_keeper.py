@@ -101,14 +101,16 @@ def test_a_backup_is_made_when_the_newest_is_too_old_and_the_oldest_go(cfg, tool
         assert metric("backup_age_seconds", database=cfg.db_name) < 60
         assert metric("backup_size_bytes", database=cfg.db_name) == there[1].stat().st_size
         assert keeper.backs_up() == (True, "2 backups")
-        until(lambda: not isnan(metric("storage_days_left", place="tables")))
+        until(lambda: not isnan(metric("storage_left_seconds", place="tables")))
         usage = os.statvfs(tmp_path)
         assert metric("storage_size_bytes", place="topics") == usage.f_blocks * usage.f_frsize
         assert metric("storage_free_bytes", place="tables") == pytest.approx(
             usage.f_bavail * usage.f_frsize, rel=0.05
         )
         # One disk: what fills it is the same whatever of it one asks for.
-        assert metric("storage_days_left", place="tables") == metric("storage_days_left", place="backups")
+        assert metric("storage_left_seconds", place="tables") == metric(
+            "storage_left_seconds", place="backups"
+        )
     with kept(cfg, tools) as (_, metric):  # a restart finds a fresh one there
         time.sleep(2 * keeping.POLL_SECONDS)
         assert metric("backups_total", database=cfg.db_name, result="done") == 0

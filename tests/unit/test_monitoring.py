@@ -11,9 +11,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from COBY.exchanges import names
 from COBY.lag import Status
+from COBY.runtime.labels import FRAME_CODES, GAP_REASONS, HOPS, LETTER_CODES
 from COBY.runtime.lag import Lag, Watched
 from COBY.runtime.lag_exporter import Exporter
-from COBY.runtime.metrics import FRAME_CODES, GAP_REASONS, HOPS, LETTER_CODES, Metrics
+from COBY.runtime.metrics import Metrics
 from COBY.settings import Settings
 from deploy import docs
 from deploy.local import fetch
