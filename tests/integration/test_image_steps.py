@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import time
 import urllib.error
@@ -145,6 +146,8 @@ def test_each_service_starts_from_its_command_and_answers_health(sealed, world, 
         assert asked(process, port, "/health/live", log.name) == 200
         if name == "api":  # with the dashboard that was built
             assert asked(process, int(env["API_PORT"]), "/", log.name) == 200
+        process.send_signal(signal.SIGUSR1)  # whatever library has handlers of its own
+        eventually(lambda: '"event": "log_level"' in Path(log.name).read_text())
         process.terminate()
         assert process.wait(60) == 0, Path(log.name).read_text()
     finally:
