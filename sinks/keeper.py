@@ -115,7 +115,7 @@ class Keeper:
             with connect(self._cfg) as conn:
                 found = {"tables": growth.of_tables(conn, self._cfg)}
             found["topics"] = growth.of_topics(self._cfg, ASK_SECONDS)
-        except (CobyError, psycopg.Error, KafkaException) as error:
+        except (CobyError, psycopg.Error, KafkaException, TimeoutError) as error:
             log.warning("forecast_failed", error=str(error).strip())
             for name in self._disks:
                 self._shown.seconds_left.labels(name).set(nan)

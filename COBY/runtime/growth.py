@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # re-exported without __all__
 
 from COBY.config import Config
 from COBY.forecast import Growth
 from COBY.runtime.database import Connection
+from COBY.runtime.kafka import admin
+from COBY.runtime.offsets import Partition, offsets_at
+from COBY.runtime.topics_admin import wanted_config
 from COBY.topics import Topic, all_topics
 
 SAMPLE_SECONDS = 600
 """A topic's rate is measured over the last ten minutes."""
 SAMPLE_RECORDS = 200
 """And the size of a record over this many of the newest."""
+READ_SECONDS = 2.0
 _CHUNKS = """
 SELECT h.hypertable_name, extract(epoch FROM c.chunk_creation_time)::float8, s.total_bytes::float8
 FROM timescaledb_information.hypertables h,
@@ -30,48 +35,67 @@ ORDER BY 1, 2
 def of_topics(config: Config, timeout: float) -> list[Growth]:
     """Each topic from which retention deletes. Records are counted uncompressed: an upper bound.
 
-    `timeout`: seconds a question. KafkaException where Kafka does not answer.
+    `timeout`: seconds for the first answer. KafkaException or TimeoutError where Kafka does not answer.
     """
+    client = admin(config)
+    there = client.list_topics(timeout=timeout).topics
+    rows = {
+        name: row
+        for name, row in all_topics(config.topic_prefix, config.exchanges).items()
+        if row.cleanup == "delete" and name in there
+    }
+    every = [(name, number) for name in rows for number in there[name].partitions]
+    since_ms = int((time.time() - SAMPLE_SECONDS) * 1_000)
+    low = offsets_at(client, every, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+    high = offsets_at(client, every, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+    then = offsets_at(client, every, OffsetSpec.for_timestamp(since_ms))
+    spans = [Span(each, low[each], then[each], high[each]) for each in every]
     settings: dict[str, Any] = {"group.id": "coby-growth", "enable.auto.commit": False, "log_level": 0}
     consumer = Consumer({**config.kafka_client_settings(), **settings})
     try:
-        there = consumer.list_topics(timeout=timeout).topics
-        rows = all_topics(config.topic_prefix, config.exchanges)
         return [
-            _of_topic(consumer, [TopicPartition(name, part) for part in there[name].partitions], row, config)
+            _of_topic(consumer, name, [span for span in spans if span.partition[0] == name], row, config)
             for name, row in rows.items()
-            if row.cleanup == "delete" and name in there
         ]
     finally:
         consumer.close()
 
 
-def _of_topic(consumer: Consumer, partitions: list[TopicPartition], row: Topic, config: Config) -> Growth:
-    since_ms = int((time.time() - SAMPLE_SECONDS) * 1_000)
-    asked = [TopicPartition(each.topic, each.partition, since_ms) for each in partitions]
-    held = came = 0
-    ends: list[tuple[TopicPartition, int, int]] = []
-    for start in consumer.offsets_for_times(asked, 5.0):
-        low, high = consumer.get_watermark_offsets(start, 5.0)
-        held += high - low
-        came += high - max(low, start.offset) if start.offset >= 0 else 0
-        ends.append((start, low, high))
-    size = _mean_bytes(consumer, ends) if held else 0.0
-    keep = config.retention_raw if row.name == "raw" else row.retention_ms / 1_000
-    return Growth(partitions[0].topic, came * size / SAMPLE_SECONDS, held * size, max(0.0, keep))
+class Span(NamedTuple):
+    """One partition: its oldest offset, the first of the sample's time (-1: none came since), its end."""
+
+    partition: Partition
+    low: int
+    then: int
+    high: int
 
 
-def _mean_bytes(consumer: Consumer, ends: list[tuple[TopicPartition, int, int]]) -> float:
+def _of_topic(consumer: Consumer, name: str, spans: list[Span], row: Topic, config: Config) -> Growth:
+    held = sum(span.high - span.low for span in spans)
+    came = sum(span.high - max(span.low, span.then) for span in spans if span.then >= 0)
+    size = _mean_bytes(consumer, spans) if held else 0.0
+    rate = came * size / SAMPLE_SECONDS
+    return Growth(name, rate, held * size, _keep_seconds(wanted_config(row, config), rate, len(spans)))
+
+
+def _keep_seconds(settings: dict[str, str], rate: float, partitions: int) -> float:
+    """How long a topic keeps what comes at this rate, by time and by size; 0: for ever."""
+    seconds = max(0.0, int(settings["retention.ms"]) / 1_000)
+    size = int(settings.get("retention.bytes", -1))
+    if size < 0 or not rate:
+        return seconds
+    full = size * partitions / rate
+    return min(seconds, full) if seconds else full
+
+
+def _mean_bytes(consumer: Consumer, spans: list[Span]) -> float:
     """Of the newest records."""
-    each = max(1, SAMPLE_RECORDS // len(ends))
-    consumer.assign(
-        [
-            TopicPartition(at.topic, at.partition, max(low, high - each))
-            for at, low, high in ends
-            if high > low
-        ]
-    )
-    sizes = [_size(record) for record in consumer.consume(SAMPLE_RECORDS, 2.0) if not record.error()]
+    each = max(1, SAMPLE_RECORDS // len(spans))
+    first = {span.partition: max(span.low, span.high - each) for span in spans if span.high > span.low}
+    wanted = sum(span.high - first[span.partition] for span in spans if span.partition in first)
+    consumer.assign([TopicPartition(*partition, offset) for partition, offset in first.items()])
+    records = consumer.consume(wanted, READ_SECONDS)
+    sizes = [_size(record) for record in records if not record.error()]
     return sum(sizes) / len(sizes) if sizes else 0.0
 
 

@@ -11,19 +11,22 @@ import urllib.error
 import urllib.request
 import zipfile
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from math import inf, isnan
 from pathlib import Path
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException
 from prometheus_client import CollectorRegistry
 
 from COBY.forecast import Growth
 from COBY.runtime import growth
 from COBY.runtime.database import connect
 from COBY.runtime.doctor import examine
+from COBY.runtime.kafka import make_producer
 from COBY.runtime.metrics import Metrics
+from COBY.runtime.offsets import MOVING
 from COBY.topics import topic_name
 from deploy.local.pg_tools import tools_env
 from deploy.local.ports import free_port
@@ -215,7 +218,7 @@ def by_name(cfg) -> dict[str, Growth]:
     try:
         return {each.name: each for each in growth.of_topics(cfg, 10)}
     except KafkaException as error:
-        if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION:
+        if error.args[0].code() not in MOVING:
             raise
         return {}
 
@@ -235,6 +238,24 @@ def test_growth_of_topics_is_what_lies_in_them(cfg):
     assert found[name].bytes_per_second == pytest.approx(300 * size / growth.SAMPLE_SECONDS)
     assert found[name].keep_seconds == 7 * 86_400
     assert topic_name(cfg.topic_prefix, "status") not in found  # compacted: it does not grow by the day
+
+
+def test_a_raw_topic_grows_until_its_time_or_its_size_is_reached(cfg):
+    feeder = Feeder(cfg)
+    until(lambda: by_name(cfg))
+    name = topic_name(cfg.topic_prefix, "raw", "binance")
+    producer = make_producer(cfg, feeder.errors.append)
+    for number in range(400):
+        producer.produce(name, b"f" * 990, f"{number:10}".encode())
+    assert producer.flush(60) == 0
+    rate = 400 * 1000 / growth.SAMPLE_SECONDS
+    assert by_name(cfg)[name].bytes_per_second == pytest.approx(rate)
+    assert by_name(cfg)[name].keep_seconds == 7 * 86_400
+    small = replace(cfg, retention_raw_bytes=100_000)  # a partition, of which there are four
+    assert by_name(small)[name].keep_seconds == pytest.approx(400_000 / rate)
+    endless = replace(small, retention_raw=0)
+    assert by_name(endless)[name].keep_seconds == pytest.approx(400_000 / rate)
+    assert by_name(replace(cfg, retention_raw=0, retention_raw_bytes=-1))[name].keep_seconds == 0
 
 
 def test_growth_of_tables_is_what_their_chunks_take(cfg, database):
