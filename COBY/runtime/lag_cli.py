@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 
 import click
 
@@ -89,33 +90,41 @@ def lag(
       coby lag --status || echo "a consumer stands still"
     """
     cfg = load_config()
-    if watch or judged:
-        rows: Sequence[Lag | Watched] = _watch(LagWatch(cfg), groups, forever=watch, as_json=as_json)
+    if watch:
+        rows = _watched(LagWatch(cfg), groups, as_json)
     else:
-        reader = LagReader(cfg)
-        try:
-            rows = reader.read(groups)
-        finally:
-            reader.close()
-    _print(rows, as_json)
+        rows = _judged(LagWatch(cfg), groups) if judged else _read(LagReader(cfg), groups)
+        _print(rows, as_json)
     if any(_is_bad(row, max_lag, max_seconds) for row in rows):
         raise SystemExit(1)
 
 
-def _watch(looker: LagWatch, groups: tuple[str, ...], *, forever: bool, as_json: bool) -> list[Watched]:
-    """Look until each place has a status (``forever``: until Ctrl-C, showing each look); the last look."""
+def _read(reader: LagReader, groups: tuple[str, ...]) -> Sequence[Lag | Watched]:
+    with closing(reader):
+        return reader.read(groups)
+
+
+def _judged(looker: LagWatch, groups: tuple[str, ...]) -> Sequence[Lag | Watched]:
+    """Look until there is a status for each place, which is at most as long as the window; the last look."""
     end = time.monotonic() + looker.window_seconds + LOOK_SECONDS
-    try:
+    with closing(looker):
         while True:
             rows = looker.look(groups)
-            if not forever and (time.monotonic() > end or all(row.status is not None for row in rows)):
+            if time.monotonic() > end or all(row.status is not None for row in rows):
                 return rows
-            if forever:
-                click.echo("" if as_json else CLEAR, nl=False)
-                _print(rows, as_json)
             time.sleep(LOOK_SECONDS)
-    finally:
-        looker.close()
+
+
+def _watched(looker: LagWatch, groups: tuple[str, ...], as_json: bool) -> Sequence[Lag | Watched]:
+    """Show each look, until Ctrl-C; the last one."""
+    rows: Sequence[Lag | Watched] = ()
+    with closing(looker), suppress(KeyboardInterrupt):
+        while True:
+            rows = looker.look(groups)
+            click.echo("" if as_json else CLEAR, nl=False)
+            _print(rows, as_json)
+            time.sleep(LOOK_SECONDS)
+    return rows
 
 
 def _print(rows: Sequence[Lag | Watched], as_json: bool) -> None:

@@ -1,6 +1,10 @@
 """`coby lag`, its status and the exporter, on a real broker; Kafka's own tool says what is right."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -109,6 +113,36 @@ def test_lag_is_a_table_and_its_exit_code_is_for_scripts(cfg, place):
     assert shown.output.splitlines()[-1] == "total lag 18"
     assert invoke(cfg, "--max-lag", "17").exit_code == 1
     assert invoke(cfg, "--max-seconds", "119").exit_code == 1
+
+
+def test_lag_with_a_status_is_well_where_everything_was_taken(cfg, place):
+    topic, number, group = place
+    commit(cfg, group, topic, number, COUNT)
+    answer = invoke(cfg, "--status")
+    assert answer.exit_code == 0
+    assert answer.output.splitlines()[0].split()[-1] == "STATUS"
+    assert {line.split()[-1] for line in answer.output.splitlines()[1:-1]} == {"OK"}
+
+
+@pytest.mark.long
+def test_lag_with_a_status_fails_where_nobody_takes_anything(cfg, place):
+    topic, number, group = place
+    answer = invoke(cfg, "--status", "--json")  # half a minute
+    assert answer.exit_code == 1
+    (bad,) = [row for row in json.loads(answer.stdout) if row["status"] != "OK"]
+    assert (bad["group"], bad["topic"], bad["partition"], bad["status"]) == (group, topic, number, "STOP")
+
+
+def test_lag_that_is_watched_is_shown_again_and_again_until_it_is_interrupted(cfg, place):
+    own = {"KAFKA_BOOTSTRAP_SERVERS": cfg.kafka_bootstrap_servers, "TOPIC_PREFIX": cfg.topic_prefix}
+    command = [sys.executable, "-m", "COBY.runtime.cli", "lag", "--watch", "--json"]
+    with subprocess.Popen(
+        command, env={**os.environ, **own, "LOG_FILE": "-"}, stdout=subprocess.PIPE
+    ) as child:
+        first, second = (json.loads(child.stdout.readline()) for _ in range(2))
+        child.send_signal(signal.SIGINT)
+        assert child.wait(60) == 0
+    assert [row["lag"] for row in first if row["lag"]] == [row["lag"] for row in second if row["lag"]] == [18]
 
 
 def test_lag_of_an_unknown_group_is_an_error(cfg):
