@@ -32,7 +32,16 @@ AHEAD_US = 1 * SECOND_US
 """A producer's clock may run ahead of the newest mark by so much; more is clamped and counted as clock skew."""
 JUMP_US = 2 * SECOND_US
 KINDS = ("ws", "http", "event", "mark")
-COUNTED = ("events", "duplicates", "anomalies", "checksum_failures", "skewed", "crossed_us", "blind_us")
+COUNTED = (
+    "events",
+    "rejected",
+    "duplicates",
+    "anomalies",
+    "checksum_failures",
+    "skewed",
+    "crossed_us",
+    "blind_us",
+)
 """Of a minute's quality, into the task's totals."""
 LIMIT = 2**63
 """Of ints that are saved and written."""

@@ -13,8 +13,6 @@ Key = tuple[str, ...]
 Book = tuple[str, str]
 """Exchange, symbol."""
 MICROSECONDS = 1_000_000
-QUALITY_SECONDS = {"crossed_us": "crossed_seconds", "blind_us": "blind_seconds"}
-"""Of COUNTED in COBY/normalize.py, those told in another unit; the others have the name of their metric."""
 
 
 class Shown:
@@ -76,11 +74,8 @@ def _add(metrics: Metrics, stage: str, exchange: str | None, key: Key, increase:
         case ("gaps", symbol, reason) if exchange is not None:
             metrics.gaps.labels(exchange, symbol, reason).inc(increase)
         case ("quality", name, symbol) if exchange is not None:
-            seconds = QUALITY_SECONDS.get(name)
-            if seconds is not None:
-                getattr(metrics, seconds).labels(exchange, symbol).inc(increase / MICROSECONDS)
-            else:
-                getattr(metrics, name).labels(exchange, symbol).inc(increase)
+            unit = MICROSECONDS if name.endswith("_us") else 1
+            metrics.by_book[name].labels(exchange, symbol).inc(increase / unit)
 
 
 def _show_books(metrics: Metrics, exchange: str, grown: dict[Key, int]) -> set[Book]:

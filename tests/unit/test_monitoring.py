@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from COBY.exchanges import names
 from COBY.lag import Status
+from COBY.normalize import COUNTED
 from COBY.runtime.labels import FRAME_CODES, GAP_REASONS, HOPS, LETTER_CODES
 from COBY.runtime.lag import Lag, Watched
 from COBY.runtime.lag_exporter import Exporter
@@ -201,14 +202,8 @@ def test_label_sets_are_there_from_the_start():
         assert registry.get_sample_value("coby_rejected_total", {"exchange": "x", "code": code}) == 0
         letters = {"stage": "normalize", "code": code}
         assert registry.get_sample_value("coby_dead_letters_total", letters) == 0
-    for name in (
-        "events",
-        "duplicates",
-        "anomalies",
-        "checksum_failures",
-        "crossed_seconds",
-        "blind_seconds",
-    ):
+    assert set(made.by_book) == set(COUNTED)
+    for name in ("events", "rejected_events", "duplicates", "checksum_failures", "blind_seconds"):
         assert registry.get_sample_value(f"coby_{name}_total", {"exchange": "x", "symbol": "S"}) == 0
     stages = set(LETTER_CODES) & set(HOPS)
     for stage in stages:
