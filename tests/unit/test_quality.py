@@ -7,7 +7,7 @@ import pytest
 
 from COBY.records import Gap, Quality, TradeEvent
 from tests.normalize_kraken import kraken, kraken_deal, kraken_found
-from tests.normalize_log import CONFIG, Log, U, at, dead, of, run, started, us
+from tests.normalize_log import CONFIG, Log, U, at, dead, of, run, started, task, us
 from tests.raw import depth, trade
 
 PARTS = (
@@ -255,3 +255,15 @@ def test_the_exchanges_history_is_no_fault():
     assert [event.trade_id for event in of(found, TradeEvent)] == ["7", "8"]
     one = of(found, Quality)[0]
     assert (one.score, one.events, parts(one)) == (U, 2, {})
+
+
+def test_what_a_minute_says_is_in_the_totals_of_its_task():
+    """By hand: 19 trades, each 0.1 s on its way, and a crossed update, of which one tick of 0.5 s was blind."""
+    late = [deal(number, number - 0.3, late=0.1) for number in range(1, 20)]
+    one = task()
+    run(lived(update(10.1, 11, 11, [["150", "1"]]), body(10.7, 11), deals=late), one=one)
+    totals = one.counters()
+    told = {key[1]: count for key, count in totals.items() if key[0] == "quality" and count}
+    assert told == {"events": 20, "blind_us": 500_000, "crossed_us": 500_000}
+    assert totals["trades", "BTCUSDT"] == 19
+    assert totals["delay_us",] == 19 * 100_000
