@@ -43,7 +43,7 @@ def days_left(free_bytes: float, growths: Iterable[Growth]) -> float:
 
 
 def still_needed_bytes(growths: Iterable[Growth]) -> float:
-    """What all of it takes beyond what it has now, once retention takes as much as comes; infinite if it never does."""
+    """What is yet to come of all that is not kept for ever, until retention takes as much as comes."""
     return sum(
-        growth.bytes_per_second * growth.still_grows_seconds for growth in growths if growth.bytes_per_second
+        growth.bytes_per_second * growth.still_grows_seconds for growth in growths if growth.keep_seconds
     )

@@ -76,7 +76,8 @@ class Tools:
     @contextmanager
     def dumping(self, login: Login) -> Iterator[IO[bytes]]:
         """The bytes of a dump of the database; StorageError `db.backup_failed` where it ends in an error."""
-        command = [self._dump, "--format=custom", f"--dbname={login.address()}"]
+        # Chunks that are being dropped are locked for a moment; whoever waits longer is to say so.
+        command = [self._dump, "--format=custom", "--lock-wait-timeout=20s", f"--dbname={login.address()}"]
         with tempfile.TemporaryFile() as said:
             child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, env=login.environ()

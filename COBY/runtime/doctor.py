@@ -135,9 +135,10 @@ def _disk(config: Config, disk: str, timeout: float) -> Finding:
         return Finding("disk", True, f"{gib}; nothing was written of late, so no days to tell")
     days, needed = days_left(free_bytes, growths), still_needed_bytes(growths)
     most = ", ".join(islice(growth.lines(growths), 2))
-    wanted = "for ever" if needed == inf else f"{needed / GIB:.1f} GiB more at the most"
+    endless = ", ".join(each.name for each in growths if each.bytes_per_second and not each.keep_seconds)
     lasts = "which suffices" if days == inf else f"full in {days:.1f} days"
-    seen = f"{gib}, {lasts}: {rate:,.0f} bytes/s come ({most}), retention keeps {wanted}"
+    wants = f"{needed / GIB:.1f} GiB more until retention keeps pace" + (endless and f", {endless} for ever")
+    seen = f"{gib}, {lasts}: {rate:,.0f} bytes/s come ({most}), {wants}"
     return Finding(
         "disk", days >= ENOUGH_DAYS, seen, "more disk, or a shorter RETENTION_RAW, RETENTION_TABLES"
     )

@@ -142,6 +142,23 @@ def test_a_database_that_comes_late_is_waited_for(cfg, tools, database, timescal
         timescale.server.drop_database(name)
 
 
+def test_a_backup_under_way_is_given_up_when_told_to_stop(cfg, tmp_path):
+    """By a pg_dump that never ends."""
+    for name, does in (
+        ("pg_dump", "while :; do head -c 20000 /dev/zero; sleep 0.05; done"),
+        ("pg_restore", "exit 1"),
+    ):
+        script = tmp_path / name
+        script.write_text(f"#!/bin/sh\n[ $# = 1 ] && echo 'pg (PostgreSQL) 99.1' && exit\n{does}\n")
+        script.chmod(0o755)
+    folder = Path(cfg.backup_folder)
+    with kept(cfg, str(tmp_path)) as (keeper, metric):
+        until(lambda: [part for part in folder.glob("*.part") if part.stat().st_size > 100])
+    assert list(folder.iterdir()) == []
+    assert metric("backups_total", database=cfg.db_name, result="failed") == 0
+    assert keeper.backs_up() == (True, "0 backups")
+
+
 @pytest.fixture
 def program(cfg, tools, tmp_path):
     """Starts `python -m sinks.keeper` on a disk of its own of 16 KiB; gives its process and its port."""
