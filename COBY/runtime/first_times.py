@@ -69,7 +69,9 @@ class FirstTimes:
             self._consumer = Consumer(self._settings)
         consumer = self._consumer
         found: dict[Place, int] = {}
-        consumer.assign([TopicPartition(*place) for place in places.values()])
+        asked = [TopicPartition(*place) for place in places.values()]
+        consumer.assign(asked)
+        consumer.resume(asked)  # a pause outlives the assignment it was made in
         until = monotonic() + READ_SECONDS
         try:
             while len(found) < len(places) and monotonic() < until:

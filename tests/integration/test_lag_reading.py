@@ -194,6 +194,20 @@ def test_a_group_that_stands_still_has_stopped_without_members_and_stalled_with_
     watch.close()
 
 
+def test_a_group_that_goes_on_is_as_old_as_where_it_is_now(cfg, place):
+    topic, number, group = place
+    write(cfg, topic, 1, age_seconds=10)
+    reader = LagReader(cfg)
+    (first,) = [row for row in reader.read() if row.lag]
+    commit(cfg, group, topic, number, COUNT)
+    (second,) = [row for row in reader.read() if row.lag]
+    (third,) = [row for row in reader.read() if row.lag]
+    reader.close()
+    assert (first.lag, second.lag) == (COUNT + 1 - COMMITTED, 1)
+    assert second.lag_seconds < AGE_SECONDS <= first.lag_seconds
+    assert second.lag_seconds < third.lag_seconds, "the same record, a moment later, not read again"
+
+
 def test_a_place_that_retention_took_is_as_old_as_what_is_left(cfg, place):
     topic, number, _ = place
     write(cfg, topic, 1)
