@@ -11,16 +11,13 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from confluent_kafka import Consumer, ConsumerGroupState, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its __init__ re-exports without __all__
-    AdminClient,
-    OffsetSpec,
-)
+from confluent_kafka.admin import AdminClient
 
 from COBY.config import Config
 from COBY.lag import Point, Status, Windows
 from COBY.runtime.first_times import FirstTimes
 from COBY.runtime.kafka import ANSWER_SECONDS, admin, broker_error, client_settings, require_broker
-from COBY.runtime.offsets import Partition, offsets_at
+from COBY.runtime.offsets import Offsets, Partition
 from COBY.utils.exceptions import BrokerError
 
 PASSING = (
@@ -74,6 +71,7 @@ class LagReader:
         self._cfg = cfg
         self._prefix = cfg.topic_prefix
         self._client = admin(cfg)
+        self._offsets = Offsets(cfg)
         self._consumers: dict[str, Consumer] = {}
         self._times = FirstTimes(cfg) if with_seconds else None
 
@@ -105,8 +103,8 @@ class LagReader:
                     (group, topic, number, committed.get((topic, number))) for number in partitions[topic]
                 ]
         wanted = {(topic, number) for _, topic, number, _ in rows}
-        ends = _patiently(lambda: _offsets(self._client, wanted, OffsetSpec.latest()))  # type: ignore[no-untyped-call]
-        starts = _patiently(lambda: _offsets(self._client, wanted, OffsetSpec.earliest()))  # type: ignore[no-untyped-call]
+        ends = _patiently(lambda: _answered(self._offsets.ends, wanted))
+        starts = _patiently(lambda: _answered(self._offsets.oldest, wanted))
         ages = self._ages(rows, starts, ends)
         return [
             _lag(row, starts[row[1], row[2]], ends[row[1], row[2]], age, inhabited[row[0]])
@@ -159,6 +157,7 @@ class LagWatch:
 
     def __init__(self, cfg: Config, window_seconds: float | None = None) -> None:
         """Connects when first asked. ``window_seconds`` None: half a minute, longer where snapshots are rare."""
+        self._cfg = cfg
         self._reader = LagReader(cfg)
         least = max(LEAST_WINDOW_SECONDS, SNAPSHOTS * cfg.snapshot_interval)
         self._windows = Windows(least if window_seconds is None else window_seconds)
@@ -174,8 +173,13 @@ class LagWatch:
         self._reader.close()
 
     def look(self, groups: Iterable[str] = ()) -> list[Watched]:
-        """As `LagReader.read`, with the status of each."""
-        rows = self._reader.read(groups)
+        """As `LagReader.read`, with the status of each. After an error others ask: see `Offsets`."""
+        try:
+            rows = self._reader.read(groups)
+        except (BrokerError, TimeoutError):
+            self._reader.close()
+            self._reader = LagReader(self._cfg)
+            raise
         now = time.monotonic()
         keys = {row[:3]: row for row in rows}
         self._windows.keep(keys)
@@ -213,9 +217,11 @@ def _groups(client: AdminClient, prefix: str, asked: tuple[str, ...]) -> dict[st
     return {name: known[name] for name in sorted(asked or own)}
 
 
-def _offsets(client: AdminClient, wanted: set[Partition], spec: OffsetSpec) -> dict[Partition, int]:
+def _answered(
+    ask: Callable[[Iterable[Partition]], dict[Partition, int]], wanted: set[Partition]
+) -> dict[Partition, int]:
     try:
-        return offsets_at(client, sorted(wanted), spec)
+        return ask(sorted(wanted))
     except KafkaException as error:
         raise broker_error("kafka.refused", error, where="offsets") from error
 
