@@ -70,8 +70,8 @@ export function drawCross(context: Context, picture: Picture): void {
   const { camera } = scene;
   context.fillStyle = ink.text;
   context.globalAlpha = 0.6;
-  context.fillRect(Math.round(cross.x), 0, 1, layout.axisTop);
-  context.fillRect(0, Math.round(cross.y), layout.plotWidth, 1);
+  context.fillRect(Math.floor(cross.x), 0, 1, layout.axisTop);
+  context.fillRect(0, Math.floor(cross.y), layout.plotWidth, 1);
   context.globalAlpha = 1;
   if (camera.middle === null) return;
   const price = Math.floor(camera.bucketAt(cross.y)) * scene.size;

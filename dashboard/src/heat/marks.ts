@@ -16,6 +16,8 @@ export interface Span {
   readonly exchange: string;
   readonly reason: string;
   readonly detail: string;
+  /** The columns that show it, where any do: it is drawn over these, from the first to the end of the last. */
+  readonly columns?: { readonly from: number; readonly until: number };
 }
 
 const KINDS: Readonly<Record<string, Kind>> = {
@@ -136,18 +138,27 @@ export class Gaps {
   }
 }
 
-/** Records of gaps, which tell times exactly, and of what was seen that which none of them tells. */
+/**
+ * Records of gaps, which tell times exactly, with the columns that show them; and of what was seen that which none of
+ * them tells. A column is a tick's, from that tick to the next: it shows a gap from the first tick after it began.
+ */
 export function merged(told: readonly Span[], seenSpans: readonly Span[], tick: number): Span[] {
   const of = new Map<string, Span[]>();
-  for (const span of told) of.set(span.exchange, [...(of.get(span.exchange) ?? []), span]);
-  const rest = seenSpans.filter(
-    (span) =>
-      !(of.get(span.exchange) ?? []).some(
-        // A tick tells of the time until T: one at a gap's very end is still the gap's.
-        (one) =>
-          one.from <= span.from + tick &&
-          (one.until === null || (span.until !== null && span.until <= one.until + 2 * tick)),
-      ),
-  );
-  return [...told, ...rest].sort((one, other) => one.from - other.from);
+  for (const span of seenSpans) of.set(span.exchange, [...(of.get(span.exchange) ?? []), span]);
+  const explained = new Set<Span>();
+  const shown = told.map((one) => {
+    const found = (of.get(one.exchange) ?? []).filter((span) => isOf(span, one, tick));
+    if (!found.length) return one;
+    for (const span of found) explained.add(span);
+    const until = Math.max(...found.map((span) => span.until ?? Infinity));
+    return { ...one, columns: { from: Math.min(...found.map((span) => span.from)), until } };
+  });
+  const rest = seenSpans.filter((span) => !explained.has(span));
+  return [...shown, ...rest].sort((one, other) => one.from - other.from);
+}
+
+/** Whether what was seen is this gap: its last column begins before the gap's end, and is held until the next tick. */
+function isOf(span: Span, gap: Span, tick: number): boolean {
+  const isBegun = gap.from <= span.from + tick;
+  return isBegun && (gap.until === null || (span.until !== null && span.until <= gap.until + 2 * tick));
 }

@@ -150,13 +150,15 @@ export class Overlay {
   }
 }
 
-/** Left edge and width of a span within the plot; at least two pixels wide, so that no gap is too short to be seen. */
+/** Left edge and width of a span within the plot, of its columns if it has any; at least two pixels wide, so that no gap is too short to be seen. */
 function extent(scene: Scene, layout: Layout, span: Span): [number, number] {
   const { camera } = scene;
-  const until = Math.min(span.until ?? Infinity, scene.now);
-  const left = Math.max(0, Math.round(camera.xOf(span.from)));
+  const { from, until: end } = span.columns ?? span;
+  // The newest column is drawn as a whole.
+  const until = Math.min(end ?? Infinity, span.columns ? scene.timeline.after(scene.now) : scene.now);
+  const left = Math.max(0, Math.round(camera.xOf(from)));
   const right = Math.min(layout.plotWidth, Math.round(camera.xOf(until)));
-  if (right < 0 || left > layout.plotWidth || until < span.from) return [0, 0];
+  if (right < 0 || left > layout.plotWidth || until < from) return [0, 0];
   return [left, Math.max(2 * layout.ratio, right - left)];
 }
 

@@ -79,6 +79,16 @@ export class Painting {
     camera.margin = Math.round(Math.min(MARGIN * this.layout.ratio, this.layout.plotWidth / 10));
   }
 
+  /**
+   * The middle of the pixel at a place of the surface, CSS pixels; null: not of the cells. What is read in the middle is
+   * what is drawn there, never a neighbour by a rounding.
+   */
+  pixelAt(at: Point): Cross | null {
+    const { ratio, plotWidth, plotHeight } = this.layout;
+    const [x, y] = [Math.floor(at.x * ratio) + 0.5, Math.floor(at.y * ratio) + 0.5];
+    return x > 0 && y > 0 && x < plotWidth && y < plotHeight ? { x, y } : null;
+  }
+
   /** Beside the crosshair by columns and rows, CSS pixels; null: there is none. */
   beside(scene: Scene, columns: number, rows: number): Point | null {
     const { camera } = scene;

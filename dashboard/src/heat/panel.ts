@@ -168,11 +168,9 @@ export class Panel {
 
   /** At a place of the surface, CSS pixels; null or outside of the cells: nowhere. One that keys move stays inside. */
   private cross(at: Point | null): void {
-    const { layout } = this.painting;
-    const [x, y] = at ? [at.x * layout.ratio, at.y * layout.ratio] : [-1, -1];
-    const isInside = x >= 0 && y >= 0 && x < layout.plotWidth && y < layout.plotHeight;
-    if (at && !isInside && this.isByKeys) return this.market.app.say("The edge of the picture.");
-    this.painting.cross = isInside ? { x, y } : null;
+    const cross = at && this.painting.pixelAt(at);
+    if (at && !cross && this.isByKeys) return this.market.app.say("The edge of the picture.");
+    this.painting.cross = cross;
     this.isCrossMoved = true;
   }
 
@@ -223,7 +221,7 @@ export class Panel {
   }
 
   private resize(): void {
-    const { width, height } = this.surface.getBoundingClientRect();
+    const { clientWidth: width, clientHeight: height } = this.surface;
     if (!width || !height) return;
     const isFirst = this.scene.camera.width === 1;
     this.painting.resize(width, height, window.devicePixelRatio || 1);

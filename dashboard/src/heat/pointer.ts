@@ -28,7 +28,9 @@ export function listen(surface: HTMLElement, moves: Moves): End {
   let pinch = 0;
   const place = (event: MouseEvent): Point => {
     const box = surface.getBoundingClientRect();
-    return { x: event.clientX - box.left, y: event.clientY - box.top };
+    // Within its border, as the canvases lie.
+    const [left, top] = [box.left + surface.clientLeft, box.top + surface.clientTop];
+    return { x: event.clientX - left, y: event.clientY - top };
   };
   surface.addEventListener(
     "pointerdown",

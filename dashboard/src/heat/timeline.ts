@@ -65,6 +65,11 @@ export class Timeline {
     return slot * this.period;
   }
 
+  /** The end of the slot of a time. */
+  after(time: number): number {
+    return this.timeOf(this.slotOf(time) + 1);
+  }
+
   columnAt(slot: number): Column | null {
     return this.slots.get(slot)?.column ?? null;
   }

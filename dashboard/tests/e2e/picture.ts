@@ -59,7 +59,7 @@ export async function placeAt(page: Page, across: number, down: number): Promise
   const canvas = page.locator(".heat-cells");
   const box = (await canvas.boundingBox())!;
   const [x, y] = [Math.round(box.width * across), Math.round(box.height * down)];
-  await page.mouse.move(box.x + x, box.y + y);
+  await page.mouse.move(box.x + x + 0.5, box.y + y + 0.5);
   const tip = page.locator(".heat-tip");
   // The crosshair is drawn in the next frame.
   await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
@@ -69,7 +69,9 @@ export async function placeAt(page: Page, across: number, down: number): Promise
     ([x, y]) => {
       const canvas = document.querySelector<HTMLCanvasElement>(".heat-cells")!;
       const ratio = canvas.width / canvas.clientWidth;
-      const { data } = canvas.getContext("2d")!.getImageData(x! * ratio, y! * ratio, 1, 1);
+      const { data } = canvas
+        .getContext("2d")!
+        .getImageData(Math.floor((x! + 0.5) * ratio), Math.floor((y! + 0.5) * ratio), 1, 1);
       return [data[0]!, data[1]!, data[2]!] as [number, number, number];
     },
     [x, y],

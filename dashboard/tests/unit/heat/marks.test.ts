@@ -73,7 +73,10 @@ test("of gaps without number the newest are held", () => {
 test("a gap's own record is better than the ticks that saw it, and what none tells stays", () => {
   const told = [span("okx", 1_200, 1_900)];
   const saw = [span("okx", 1_500, 2_000), span("kraken", 1_500, 2_000), span("okx", 5_000, 5_500, "no_tick")];
-  expect(merged(told, saw, 500)).toEqual([told[0], saw[1], saw[2]]);
+  // It is drawn over the column that shows it.
+  const shown = { ...told[0], columns: { from: 1_500, until: 2_000 } };
+  expect(merged(told, saw, 500)).toEqual([shown, saw[1], saw[2]]);
+  expect(merged(told, [], 500)).toEqual(told);
   expect(merged([span("okx", 1_200, null)], [span("okx", 1_500, 90_000)], 500)).toHaveLength(1);
   // One that began long before the record is not explained by it.
   expect(merged([span("okx", 5_000, null)], [span("okx", 1_000, 9_000)], 500)).toHaveLength(2);
