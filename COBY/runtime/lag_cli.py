@@ -105,14 +105,20 @@ def _read(reader: LagReader, groups: tuple[str, ...]) -> Sequence[Lag | Watched]
 
 
 def _judged(looker: LagWatch, groups: tuple[str, ...]) -> Sequence[Lag | Watched]:
-    """Look until there is a status for each place, which is at most as long as the window; the last look."""
-    end = time.monotonic() + looker.window_seconds + LOOK_SECONDS
+    """Look until there is a status for each place; the last look.
+
+    The window counts from the end of the first look, however long looks take; places that came later may be without.
+    """
     with closing(looker):
-        while True:
-            rows = looker.look(groups)
-            if time.monotonic() > end or all(row.status is not None for row in rows):
-                return rows
+        rows = looker.look(groups)
+        end = time.monotonic() + looker.window_seconds
+        while any(row.status is None for row in rows):
             time.sleep(LOOK_SECONDS)
+            is_last = time.monotonic() > end
+            rows = looker.look(groups)
+            if is_last:
+                break
+        return rows
 
 
 def _watched(looker: LagWatch, groups: tuple[str, ...], as_json: bool) -> Sequence[Lag | Watched]:
