@@ -102,7 +102,8 @@ export class Painting {
   newest(scene: Scene): Point {
     const { ratio, plotWidth, plotHeight } = this.layout;
     const { camera, timeline, now } = scene;
-    const column = timeline.newestBefore(Math.min(now, camera.edge));
+    // A tick at the very edge is drawn from there on: it is not seen.
+    const column = timeline.newestBefore(Math.min(now, camera.edge - 1));
     const x = column ? camera.xOf(column.time) + 1 : plotWidth / 2;
     return { x: x / ratio, y: plotHeight / 2 / ratio };
   }

@@ -98,7 +98,10 @@ export class Panel {
       this.isDirty = true;
     },
     home: () => this.home(),
-    table: () => this.controls.table.setAttribute("aria-pressed", String(this.table.toggle())),
+    table: () => {
+      const isOpen = this.table.toggle(this.scene, this.painting.cross);
+      this.controls.table.setAttribute("aria-pressed", String(isOpen));
+    },
     palette: (name) => {
       this.painting.palette = name;
       this.recolour();
@@ -279,9 +282,8 @@ export class Panel {
     this.tip.follow(scene, layout, cross);
     if (!this.isCrossMoved) return;
     const { camera } = scene;
-    const isKnown = cross !== null && camera.middle !== null;
-    const price = isKnown ? camera.bucketAt(cross.y) * scene.size : 0;
-    this.market.place.set(isKnown ? { time: camera.timeAt(cross.x), price } : null);
+    if (!cross || camera.middle === null) return this.market.place.set(null);
+    this.market.place.set({ time: camera.timeAt(cross.x), price: camera.bucketAt(cross.y) * scene.size });
   }
 
   /** The legend shows how it stands; `isOther`: the colours are others. */

@@ -42,9 +42,11 @@ export class ColumnTable {
     return !this.root.hidden;
   }
 
-  toggle(): boolean {
+  toggle(scene: Scene, cross: Cross | null): boolean {
     this.root.hidden = !this.root.hidden;
     this.shown = null;
+    // At once: a picture that stands still is not painted again.
+    this.follow(scene, cross);
     return this.isOpen;
   }
 

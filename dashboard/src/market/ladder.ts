@@ -75,6 +75,7 @@ function rowsOf(side: "bid" | "ask"): Row[] {
       total!,
       count!,
     );
+    row.style.visibility = "hidden";
     return { row, price, size: size!, total: total!, count: count! };
   });
 }
@@ -89,6 +90,8 @@ function fill(rows: readonly Row[], levels: readonly Level[], places: number, mo
     put(sum, level ? rounded(total.toFixed(8), 2) : "");
     put(count, level ? String(level.exchanges) : "");
     size.title = level ? shown(level.size) : "";
+    // It keeps its place, but is no row of the table: a row without a price has no header.
+    row.style.visibility = level ? "" : "hidden";
     row.style.setProperty("--share", level ? `${((100 * total) / most).toFixed(1)}%` : "0%");
   });
 }

@@ -40,6 +40,7 @@ export async function marksOf(
 
 /** The first gap that begins after ``time``, or the last one before it; null: none. */
 export function beside(marks: readonly Mark[], time: number, direction: 1 | -1): Mark | null {
-  const found = direction > 0 ? marks.find((one) => one.from > time) : marks.findLast((one) => one.to < time);
+  const found =
+    direction > 0 ? marks.find((one) => one.from > time) : marks.findLast((one) => one.to <= time);
   return found ?? null;
 }

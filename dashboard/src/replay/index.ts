@@ -141,12 +141,11 @@ class Replay {
     const span = this.window;
     if (span === null) return;
     await this.load(span).catch(() => undefined);
-    const { position } = this.player.state.value;
-    const mark = beside(
-      this.marks,
-      (position ?? span.to) - (direction < 0 ? 2 * BEHIND_GAP_MS : 0),
-      direction,
-    );
+    const { name, position } = this.player.state.value;
+    // From live the gap before is the newest one, even if it has only just ended; else the one before that shown.
+    const behind = direction < 0 && name !== "live" ? 2 * BEHIND_GAP_MS : 0;
+    const from = name === "live" ? span.to : (position ?? span.to);
+    const mark = beside(this.marks, from - behind, direction);
     if (mark === null) {
       this.market.app.say(direction > 0 ? "no later gap on the slider" : "no earlier gap on the slider");
       return;

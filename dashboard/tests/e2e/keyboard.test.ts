@@ -68,7 +68,7 @@ test("symbol, exchanges, colours, crosshair, table, theme, help and pages", asyn
   await page.keyboard.press(" ");
   await still(tab);
   await page.keyboard.press("c");
-  const tip = await tab.text(".heat-tip");
+  const tip = await eventually(() => tab.text(".heat-tip"));
   await page.keyboard.press("ArrowLeft");
   await eventually(async () => (await tab.text(".heat-tip")) !== tip);
   await page.keyboard.press("t");

@@ -55,6 +55,7 @@ test("the next gap is the one that begins later, the one before ends earlier", (
   ];
   expect(beside(marks, 10, 1)?.name).toBe("second");
   expect(beside(marks, 35, -1)?.name).toBe("first");
+  expect(beside(marks, marks[0]!.to, -1)?.name).toBe("first");
   expect(beside(marks, 30, 1)).toBeNull();
 });
 
