@@ -160,7 +160,8 @@ class LocalServers(Servers):
         from deploy.local.postgres import Postgres
 
         login = {"user": "market_user", "password": secrets.token_urlsafe(12), "dbname": "market_data"}
-        with self._run(Postgres(self.folder, ports.free_port(), **login)) as server:
+        server = Postgres(self.folder, ports.free_port(), **login, is_durable=False)
+        with self._run(server):
             yield TimescaleServer(server.host, server.port, **login, server=server)
 
     @contextlib.contextmanager

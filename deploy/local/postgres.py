@@ -23,9 +23,19 @@ class Postgres(Server):
     stop_signal = signal.SIGINT  # its "fast" stop; SIGTERM would wait for the clients
 
     def __init__(
-        self, folder: Path, port: int, *, user: str, password: str, dbname: str, detached: bool = False
+        self,
+        folder: Path,
+        port: int,
+        *,
+        user: str,
+        password: str,
+        dbname: str,
+        detached: bool = False,
+        is_durable: bool = True,
     ) -> None:
+        """``is_durable``: also where the machine itself stops; otherwise no disk is waited for."""
         super().__init__(folder, port, detached=detached)
+        self._is_durable = is_durable
         self.user = user
         self.password = password
         self.dbname = dbname
@@ -72,6 +82,7 @@ class Postgres(Server):
             "max_connections": 200,
             "timezone": "UTC",
             "log_timezone": "UTC",
+            "fsync": "on" if self._is_durable else "off",
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return self.in_root("postgres", [f"{BIN}/postgres", "-D", "/mnt/data", *options])

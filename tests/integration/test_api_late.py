@@ -27,7 +27,10 @@ def begun(api, port, *parts):
     one = socket.create_connection(("127.0.0.1", port))
     for part in parts[:-1]:
         one.sendall(part)
-        assert one.recv(65_536).startswith(b"HTTP/1.1 200")
+        answer = one.recv(65_536)
+        while not answer.endswith(b'{"live":true}'):
+            answer += one.recv(65_536)
+        assert answer.startswith(b"HTTP/1.1 200")
     one.sendall(parts[-1])
     return closing(one)
 

@@ -1,6 +1,7 @@
 """What takes too long: ranges that are refused unread, and queries that are ended. No row is needed for it."""
 
 import asyncio
+import re
 import time
 from contextlib import contextmanager
 
@@ -13,6 +14,7 @@ from tests.integration.sink_helpers import settings
 
 RANGES = {
     "/v1/trades": {"symbol": "BTCUSDT"},
+    "/v1/flow": {"symbol": "BTCUSDT"},
     "/v1/ohlcv": {"symbol": "BTCUSDT", "timeframe": "1d"},
     "/v1/heatmap": {"symbol": "BTCUSDT"},
     "/v1/metrics/binance/BTCUSDT": {},
@@ -62,8 +64,7 @@ async def test_ten_years_are_refused_in_less_than_a_second_without_a_look_at_any
                     answer = await client.get(path, params=query | TEN_YEARS)
                     took.append(time.monotonic() - began)
                     assert (answer.status_code, answer.json()["code"]) == (422, "api.range_too_long"), path
-                    assert "at most" in answer.json()["allowed"]
-                    assert "days" in answer.json()["allowed"]
+                    assert re.match(r"at most \d+ (days|hours) in", answer.json()["allowed"]), path
                 # The best of five: work that the refusal does itself is in each of them, other people's is not.
                 assert min(took) < 1, path
 
