@@ -48,13 +48,31 @@ class Past:
         """Its group is the Redis sink's, for `in_redis`; it never joins it nor commits."""
         self.lock = threading.Lock()
         """For whoever hands it from thread to thread."""
+        self._cfg = cfg
         self._prefix = cfg.topic_prefix
-        self._consumer: Consumer = make_consumer(cfg, f"{cfg.topic_prefix}-redis", **SHORTLY)
-        self.topics = TopicIds(cfg)
+        self._consumer = self._make()
+        self._topics = TopicIds(cfg)
+        self._known: dict[str, str] = {}
+
+    def _make(self) -> Consumer:
+        return make_consumer(self._cfg, f"{self._prefix}-redis", **SHORTLY)
 
     def close(self) -> None:
         """End its client."""
         self._consumer.close()
+
+    def topic_id(self, name: str) -> str:
+        """The id of a topic, which is read as that from now on. BrokerError."""
+        found = self._topics.one(name)
+        self.expect(name, found)
+        return found
+
+    def expect(self, name: str, topic_id: str) -> None:
+        """That topic has this id: what the consumer knows of a former one, epochs and errors, is of no use."""
+        if self._known.setdefault(name, topic_id) != topic_id:
+            self._known[name] = topic_id
+            self._consumer.close()
+            self._consumer = self._make()
 
     def bounds(self, partition: Partition) -> tuple[int, int]:
         """(oldest offset, end offset)."""

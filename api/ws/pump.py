@@ -113,6 +113,8 @@ class Pump(threading.Thread):
         for partition in dropped & tail.next.keys():
             tail.drop(partition)
         begun, failed = self._begin_all(wanted - dropped - tail.next.keys(), aside, tail)
+        for (name, _), there in begun.items():
+            main.expect(name, there.topic_id)
         if begun or dropped:
             main.begin(tail.next)
         if begun or dropped or failed:
@@ -150,7 +152,7 @@ class Pump(threading.Thread):
         return begun, {}
 
     def _begin(self, partition: Partition, aside: Past, tail: Tail) -> Begun:
-        topic_id = aside.topics.one(partition[0])
+        topic_id = aside.topic_id(partition[0])
         oldest, end = aside.bounds(partition)
         first, floor_ms = aside.look_back(partition, end)
         cached = aside.in_redis(partition)

@@ -103,7 +103,7 @@ class CatchUp:
     def open(self) -> None:
         """Check the cursor against what is there. ExpiredError; ValidationError `cursor.invalid`; BrokerError."""
         names = self._selection.topics()
-        self.topics = tuple(map(self._past.topics.one, names))
+        self.topics = tuple(map(self._past.topic_id, names))
         known = self._cursor.topics or self.topics
         anew = {name for name, before, now in zip(names, known, self.topics, strict=False) if before != now}
         gone: list[Missed] = []

@@ -32,10 +32,12 @@ class RunningDemo:
         )
 
     def wait_running(self) -> None:
+        said = []
         for line in self.process.stdout:
+            said.append(line)
             if "heatmaps" in line:
                 return
-        raise AssertionError("the demo ended before it ran")
+        raise AssertionError(f"the demo ended before it ran:\n{''.join(said)}")
 
     def finish(self) -> tuple[int, str]:
         output = self.process.stdout.read()
@@ -53,13 +55,15 @@ class RunningDemo:
 @pytest.fixture
 def demo(tmp_path, request):
     running = RunningDemo(tmp_path / "demo", fresh_seconds=getattr(request, "param", None))
-    running.wait_running()
-    time.sleep(DISTURB_AFTER)
-    yield running
-    if running.process.poll() is None:
-        running.process.send_signal(signal.SIGTERM)
-        running.process.wait(timeout=60)
-    running.process.stdout.close()
+    try:
+        running.wait_running()
+        time.sleep(DISTURB_AFTER)
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.process.send_signal(signal.SIGTERM)
+            running.process.wait(timeout=60)
+        running.process.stdout.close()
 
 
 def lines(output: str, verdict: str) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -255,13 +256,18 @@ def test_the_exporter_lives_on_without_a_broker_and_shows_that_it_sees_nothing(c
     serving = threading.Thread(target=serve, args=(away, stop))
     serving.start()
     try:
-        until(lambda: "coby_lag_look_age_seconds" in page(port))
+        until(lambda: serves(port) and "coby_lag_look_age_seconds" in page(port))
         assert serving.is_alive()
         assert not answers(port), "not ready"
         assert "kafka_consumergroup_lag{" not in page(port)
     finally:
         stop.set()
         serving.join()
+
+
+def serves(port):
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
 
 
 def page(port):
