@@ -202,7 +202,8 @@ def delete(cfg, topic):
         done.result(90)
 
 
-async def test_a_topic_deleted_and_made_anew_is_said_and_all_of_the_new_one_comes(there):
+async def test_a_topic_deleted_and_made_anew_is_said_and_all_of_the_new_one_comes(there, kafka):
+    """After a restart of the broker: it has raised the epochs of leaders, and those of the new topic begin at 0."""
     cfg, api, started = there
     topic = f"{PREFIX}.ohlcv.v1"
     old, other, name = Writer(cfg, candles), Writer(cfg, trades), "ohlcv:ETHUSDT"
@@ -220,6 +221,10 @@ async def test_a_topic_deleted_and_made_anew_is_said_and_all_of_the_new_one_come
             await asyncio.to_thread(old.write, 5)
             await one.of(name, 6)
             await program.until(lambda: len(program.updates()) == 5)
+            async with away(kafka):
+                pass
+            await asyncio.to_thread(old.write, 1)  # they have seen the restart
+            await one.of(name, 7)
             await asyncio.to_thread(delete, cfg, topic)
             # While it is away others are not held up, and who asks for it is told.
             await neighbour.subscribe(name)
@@ -232,8 +237,8 @@ async def test_a_topic_deleted_and_made_anew_is_said_and_all_of_the_new_one_come
             ended = await one.until(refusal("cursor.expired", name))
             before = one.cursors[name]
             await one.subscribe(name, cursors={name: ended["resume"]})
-            await one.of(name, 9)
-            await program.until(lambda: len(program.updates()) == 8)
+            await one.of(name, 10)
+            await program.until(lambda: len(program.updates()) == 9)
             # Who comes with a cursor of the old one, wherever: the same.
             await neighbour.subscribe(name, cursors={name: before})
             again = await neighbour.until(refusal("cursor.expired", name))
