@@ -8,6 +8,7 @@ and whether anything is missing.
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,9 @@ JSON = "application/json"
 ARROW = "application/vnd.apache.arrow.stream"
 CSV = "text/csv"
 MEDIA_TYPES = (JSON, ARROW, CSV)
+LEAST_PACKED_BYTES = 1024
+PACKED_LEVEL = 1
+"""A seventh of JSON's length at 200 MB/s; 6 makes it 10 % shorter in twice the time."""
 CURSOR_HEADER, COMPLETE_HEADER = "COBY-Next-Cursor", "COBY-Complete"
 
 
@@ -59,6 +63,20 @@ def wanted(accept: str | None) -> str:
     return best
 
 
+def takes_gzip(accept_encoding: str | None) -> bool:
+    """Whether an Accept-Encoding header (RFC 9110, 12.5.3) wants gzip; without one nothing is packed."""
+    liked = dict(_range(part) for part in (accept_encoding or "").split(",") if part.strip())
+    return liked.get("gzip", liked.get("*", 0.0)) > 0
+
+
+def packed(body: Body) -> Body:
+    """The same in gzip; what is short stays as it is."""
+    if len(body.content) < LEAST_PACKED_BYTES:
+        return body
+    content = gzip.compress(body.content, PACKED_LEVEL, mtime=0)
+    return Body(content, body.media_type, body.headers | {"Content-Encoding": "gzip"})
+
+
 def _range(part: str) -> tuple[str, float]:
     name, *parameters = (piece.strip().lower() for piece in part.split(";"))
     for parameter in parameters:
@@ -84,7 +102,8 @@ def _quality(kind: str, ranges: Sequence[tuple[str, float]]) -> float:
 def render(media_type: str, page: Page, *, floats: bool) -> Body:
     """The page in that form; ``floats``: numbers as floats instead of exact decimals."""
     place = {"next_cursor": page.next_cursor, "has_more": page.next_cursor is not None}
-    headers = {COMPLETE_HEADER: "true" if page.meta["complete"] else "false", "Vary": "Accept"}
+    complete = "true" if page.meta["complete"] else "false"
+    headers = {COMPLETE_HEADER: complete, "Vary": "Accept, Accept-Encoding"}
     if page.next_cursor is not None:
         headers[CURSOR_HEADER] = page.next_cursor
     if media_type == ARROW:

@@ -8,7 +8,19 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from fastapi import Depends, Header, Query, Response
 
-from api.formats import ARROW, COMPLETE_HEADER, CSV, CURSOR_HEADER, JSON, Page, render, wanted
+from api.formats import (
+    ARROW,
+    COMPLETE_HEADER,
+    CSV,
+    CURSOR_HEADER,
+    JSON,
+    Body,
+    Page,
+    packed,
+    render,
+    takes_gzip,
+    wanted,
+)
 from api.history.reading import Walk
 from api.pages import LONGEST_CURSOR, MOST_ROWS, USUAL_ROWS, Cursor, decode
 from api.shapes import Column, schema_of
@@ -35,6 +47,8 @@ class Asked(NamedTuple):
     cursor: str | None
     floats: bool
     media_type: str
+    packs: bool
+    """Whether gzip is understood."""
 
     @property
     def is_plain(self) -> bool:
@@ -84,9 +98,11 @@ def asked(
     ] = None,
     numbers: Numbers = "exact",
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
+    accept_encoding: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Asked:
     """The dependency of a route with a range."""
-    return Asked(since, until, limit, cursor, numbers == "float", wanted(accept))
+    packs = takes_gzip(accept_encoding)
+    return Asked(since, until, limit, cursor, numbers == "float", wanted(accept), packs)
 
 
 Range = Annotated[Asked, Depends(asked)]
@@ -99,7 +115,12 @@ def now_us() -> int:
 
 async def answer(page: Page, wanted: Asked) -> Response:
     """The page in the form that is wanted; made in a thread, as a large one takes a while."""
-    body = await asyncio.to_thread(render, wanted.media_type, page, floats=wanted.floats)
+
+    def make() -> Body:
+        body = render(wanted.media_type, page, floats=wanted.floats)
+        return packed(body) if wanted.packs else body
+
+    body = await asyncio.to_thread(make)
     return Response(body.content, headers=body.headers, media_type=body.media_type)
 
 

@@ -11,6 +11,7 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from click.testing import CliRunner
@@ -137,9 +138,10 @@ def test_lag_with_a_status_fails_where_nobody_takes_anything(cfg, place):
 def test_lag_that_is_watched_is_shown_again_and_again_until_it_is_interrupted(cfg, place):
     own = {"KAFKA_BOOTSTRAP_SERVERS": cfg.kafka_bootstrap_servers, "TOPIC_PREFIX": cfg.topic_prefix}
     command = [sys.executable, "-m", "COBY.runtime.cli", "lag", "--watch", "--json"]
-    with subprocess.Popen(
-        command, env={**os.environ, **own, "LOG_FILE": "-"}, stdout=subprocess.PIPE
-    ) as child:
+    env = {**os.environ, **own, "LOG_FILE": "-"}
+    # Whoever runs these tests in the background of a shell has SIGINT ignored, and children inherit that.
+    default = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, preexec_fn=default) as child:
         first, second = (json.loads(child.stdout.readline()) for _ in range(2))
         child.send_signal(signal.SIGINT)
         assert child.wait(60) == 0

@@ -1,11 +1,12 @@
 """Forms of the REST API's answers: what Accept wants, and floats in place of decimal strings."""
 
+import gzip
 import json
 from decimal import Decimal
 
 import pytest
 
-from api.formats import ARROW, CSV, JSON, Page, render, wanted
+from api.formats import ARROW, CSV, JSON, Body, Page, packed, render, takes_gzip, wanted
 from api.shapes import SIZE, TEXT, Column, arrow_table, listed, plain_rows
 from COBY.jsonform import plain, with_floats
 from COBY.records import BookTick, Bucket, Level, TradeEvent
@@ -35,6 +36,27 @@ def test_what_there_is_not_is_refused(accept):
         wanted(accept)
     assert (caught.value.code, caught.value.where) == ("api.not_acceptable", "Accept")
     assert caught.value.allowed == f"{JSON}, {ARROW}, {CSV}"
+
+
+@pytest.mark.parametrize(
+    ("accept_encoding", "takes"),
+    [
+        (None, False), ("", False), ("gzip", True), ("br, GZIP;q=0.5", True), ("*", True), ("gzip;q=0, *", False),
+        ("deflate, br", False), ("*;q=0", False), ("identity", False),
+    ],
+)  # fmt: skip
+def test_accept_encoding_says_whether_gzip_is_taken(accept_encoding, takes):
+    assert takes_gzip(accept_encoding) is takes
+
+
+def test_what_is_long_is_packed_and_the_same():
+    long, short = Body(b"0123456789" * 1000, JSON, {"Vary": "x"}), Body(b"{}", JSON, {"Vary": "x"})
+    assert packed(short) == short
+    found = packed(long)
+    assert (found.media_type, found.headers) == (JSON, {"Vary": "x", "Content-Encoding": "gzip"})
+    assert len(found.content) < 200
+    assert gzip.decompress(found.content) == long.content
+    assert packed(long) == found, "the same answer, the same bytes"
 
 
 def test_numbers_of_thirty_digits_stay_exact_in_every_form():

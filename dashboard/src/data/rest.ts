@@ -72,7 +72,7 @@ export class Rest {
   /** An answer that is an object a line (/v1/replay). */
   async lines(path: string, signal?: AbortSignal): Promise<unknown[]> {
     const response = await this.ask("GET", path, undefined, signal);
-    const text = await response.text();
+    const text = await whole(response.text(), signal);
     return text.split("\n").flatMap((line) => (line ? [JSON.parse(line) as unknown] : []));
   }
 
@@ -84,7 +84,7 @@ export class Rest {
     signal?: AbortSignal,
   ): Promise<unknown> {
     const response = await this.ask(method, path + query(params), body, signal);
-    return response.status === 204 ? null : response.json();
+    return response.status === 204 ? null : whole(response.json() as Promise<unknown>, signal);
   }
 
   private async ask(method: string, path: string, body: unknown, signal?: AbortSignal): Promise<Response> {
@@ -104,6 +104,16 @@ export class Rest {
     }
     if (response.ok) return response;
     throw await problemOf(response);
+  }
+}
+
+/** A body to its end; one that breaks off is no answer. */
+async function whole<T>(body: Promise<T>, signal?: AbortSignal): Promise<T> {
+  try {
+    return await body;
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new Problem(unheard("the answer broke off"));
   }
 }
 

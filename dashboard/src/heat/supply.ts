@@ -22,6 +22,7 @@ const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 /** Gaps of so long before what is looked at are asked for with it. */
 const GAPS_AHEAD_MS = DAY_MS;
+const GAPS_RETRY_MS = 3_000;
 /** Trades of so long are shown. */
 const TRADES_MS = 600_000;
 /** Between two looks the feed brings what is newest; a longer leap is another place. */
@@ -180,9 +181,13 @@ export class Supply {
 
   private lookForGaps(from: number, present: number): void {
     if (this.gapsFrom !== null && from >= this.gapsFrom) return;
-    const until = this.gapsFrom ?? present;
-    this.gapsFrom = Math.min(from, present) - GAPS_AHEAD_MS;
-    void this.rows<GapRecord>("/v1/gaps", { from: this.gapsFrom, to: until + 1 }, (row) => this.gap(row));
+    const had = this.gapsFrom;
+    const range = { from: Math.min(from, present) - GAPS_AHEAD_MS, to: (had ?? present) + 1 };
+    this.gapsFrom = range.from;
+    void this.rows<GapRecord>("/v1/gaps", range, (row) => this.gap(row)).then((isWhole) => {
+      // Without them what was lost would look like what was not: asked for until they are there.
+      if (!isWhole) window.setTimeout(() => (this.gapsFrom = had), GAPS_RETRY_MS);
+    });
   }
 
   private lookForTrades(from: number, now: number): void {
@@ -208,14 +213,14 @@ export class Supply {
     void this.rows<OhlcvRecord>("/v1/ohlcv", range, (row) => this.scene.vwap.add(row));
   }
 
-  /** A few pages of rows. What can't be had is left out: it lies over the picture and is no part of it. */
+  /** A few pages of rows, and whether they came: what can't be had is left out, it lies over the picture. */
   private async rows<T>(
     path: string,
     range: { from: number; to: number; timeframe?: string },
     take: (row: T) => void,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const [from, to] = [Math.floor(range.from), Math.ceil(range.to)];
-    if (from >= to) return;
+    if (from >= to) return true;
     const params = { symbol: this.symbol, limit: 10_000, ...range, from, to };
     try {
       let pages = 0;
@@ -223,10 +228,12 @@ export class Supply {
         page.data.forEach(take);
         this.scene.spansChanged();
         this.changed();
-        if (++pages >= MOST_PAGES) return;
+        if (++pages >= MOST_PAGES) break;
       }
+      return true;
     } catch (error) {
       if (!(error instanceof Problem) && !this.abort.signal.aborted) throw error;
+      return false;
     }
   }
 }

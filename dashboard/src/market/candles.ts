@@ -135,12 +135,13 @@ class Shown {
   async earlier(): Promise<void> {
     const first = this.candles.first;
     if (first === null || this.isLoading || !this.hasEarlier || this.isWhole) return;
+    const { signal } = this.abort;
     this.isLoading = true;
     try {
       const step = TIMEFRAMES[this.timeframe];
       this.hasEarlier = (await this.fetch(this.timeframe, first - PAGE * step, first)) > 0;
     } catch (error) {
-      if (!(error instanceof Problem) && !this.abort.signal.aborted) throw error;
+      if (!(error instanceof Problem) && !signal.aborted) throw error;
     } finally {
       this.isLoading = false;
     }

@@ -24,6 +24,8 @@ export class Bar {
   private readonly note = element("p", { class: "replay-note", role: "status" });
   private readonly problem = element("div", {});
   private problemShown: unknown = null;
+  /** What is wrong with the time typed; it stands until something else is. */
+  private hint = "";
 
   constructor(
     private readonly player: Player,
@@ -48,6 +50,7 @@ export class Bar {
       autocomplete: "off",
     });
     this.time.addEventListener("change", () => this.typed());
+    this.time.addEventListener("input", () => this.hinted(""));
     const buttons = element(
       "div",
       { class: "replay-buttons", role: "group", "aria-label": "Replay" },
@@ -74,7 +77,7 @@ export class Bar {
   show(state: State, market: Market): void {
     put(this.word, word(state));
     put(this.ago, ago(state, market.app.clock.now()));
-    put(this.note, note(state));
+    put(this.note, this.hint || note(state));
     const moves = ["live", "running", "starting"].includes(state.name);
     put(this.play, moves ? "❚❚" : "▶");
     const label = moves ? "Pause (Space)" : "Play (Space)";
@@ -93,13 +96,16 @@ export class Bar {
 
   private typed(): void {
     const time = typedTime(this.time.value);
-    this.time.setAttribute("aria-invalid", String(time === null));
-    if (time === null) {
-      put(this.note, "A time looks like 2026-01-02 03:04:05 and is UTC.");
-      return;
-    }
+    this.hinted(time === null ? "A time looks like 2026-01-02 03:04:05 and is UTC." : "");
+    if (time === null) return;
     this.time.blur();
     this.player.go(time);
+  }
+
+  private hinted(hint: string): void {
+    this.hint = hint;
+    this.time.setAttribute("aria-invalid", String(hint !== ""));
+    put(this.note, hint);
   }
 }
 

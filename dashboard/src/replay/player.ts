@@ -38,6 +38,8 @@ interface Playing {
   to: number;
   socket: Socket;
   unwatch: () => void;
+  /** Over when all orders that it was given have been answered: they go one after another. */
+  ordered: Promise<unknown>;
 }
 
 export class Player {
@@ -134,7 +136,7 @@ export class Player {
 
   /** The page is being left. */
   close(): void {
-    this.stop();
+    this.stop(true);
     this.reels.close();
     for (const end of this.ends) end();
     this.market.feed.change(this.market.app.socket);
@@ -165,7 +167,8 @@ export class Player {
       const { clock, key } = this.market.app;
       const socket = new Socket({ clock, key, session: session.id });
       const unwatch = socket.link.watch((link) => this.linkChanged(link));
-      this.playing = { id: session.id, from: time, to: now, socket, unwatch };
+      const ordered = Promise.resolve();
+      this.playing = { id: session.id, from: time, to: now, socket, unwatch, ordered };
       this.scene = null;
       this.state.patch({ name: "running" });
       this.market.feed.change(socket);
@@ -183,8 +186,10 @@ export class Player {
   }
 
   private async tell(playing: Playing, change: Change): Promise<void> {
+    const answered = playing.ordered.then(() => this.sessions.change(playing.id, change));
+    playing.ordered = answered.catch(() => undefined);
     try {
-      await this.sessions.change(playing.id, change);
+      await answered;
     } catch (error) {
       // One that was left meanwhile is nobody's concern.
       if (this.playing === playing) this.failed(error);
@@ -207,14 +212,16 @@ export class Player {
     this.market.feed.change(scene);
   }
 
-  /** Whatever is under way is not wanted any more. */
-  private stop(): AbortController {
+  /** Whatever is under way is not wanted any more; ``isLeft``: nobody will be here when an order is answered. */
+  private stop(isLeft = false): AbortController {
     this.task.abort();
     this.task = new AbortController();
     if (this.playing) {
-      this.playing.unwatch();
-      this.playing.socket.close();
-      this.sessions.end(this.playing.id);
+      const { id, socket, unwatch, ordered } = this.playing;
+      unwatch();
+      socket.close();
+      if (isLeft) this.sessions.end(id);
+      else void ordered.then(() => this.sessions.end(id));
       this.playing = null;
     }
     return this.task;
