@@ -6,6 +6,7 @@ import asyncio
 import random
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
 from functools import partial
 
 import aiohttp
@@ -73,6 +74,9 @@ class Readiness:
 
 async def produce(name: str, cfg: Config, stop: asyncio.Event) -> None:
     """The whole process: checks, then all slots until ``stop``, then everything delivered."""
+    if name not in cfg.exchanges and name in exchanges.names():
+        await _stand_by(name, cfg, stop)
+        return
     exchange = named_exchange(cfg, name)
     readiness = Readiness()
     health = serve_health(cfg.metrics_port, {"kafka": readiness.kafka, "slots": readiness.slots})
@@ -100,6 +104,13 @@ def named_exchange(cfg: Config, name: str) -> Exchange:
             "config.unknown_exchange", message, where="--exchange", allowed=", ".join(cfg.exchanges)
         )
     return exchanges.load(name)
+
+
+async def _stand_by(name: str, cfg: Config, stop: asyncio.Event) -> None:
+    """Of an exchange that EXCHANGES leaves out nothing is read: whoever starts one for each is not told of a failure."""
+    log.warning("not_wanted", exchange=name, allowed=", ".join(cfg.exchanges))
+    with closing(serve_health(cfg.metrics_port, {}) or ExitStack()):
+        await stop.wait()
 
 
 def collector_name(cfg: Config) -> str | None:

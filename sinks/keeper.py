@@ -76,6 +76,7 @@ class Keeper:
         self._shown.backup_age.labels(database).set_function(
             lambda: _or_nan(lambda: self._backups.age_seconds(utc_now()))
         )
+        self._shown.backup_interval.labels(database).set(self._cfg.backup_interval)
         self._shown.backup_bytes.labels(database).set_function(lambda: _or_nan(self._backups.newest_bytes))
         for name, path in self._disks.items():
             try:

@@ -159,6 +159,9 @@ class Metrics:
         self.backup_age = self._gauge(
             "backup_age_seconds", "Age of the newest backup; +Inf: there is none.", "database"
         )
+        self.backup_interval = self._gauge(
+            "backup_interval_seconds", "BACKUP_INTERVAL; 0: none are made here.", "database"
+        )
         self.backup_bytes = self._gauge("backup_size_bytes", "Size of the newest backup.", "database")
         self.backups = self._counter("backups", "Backups tried: done or failed.", "database", "result")
         self.storage_free = self._gauge(

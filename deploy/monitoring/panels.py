@@ -90,7 +90,7 @@ OVERVIEW = Dashboard(
         stat("Largest lag", "max(kafka_consumergroup_lag_seconds_min)", "s"),
         stat("Oldest heatmap", f"max({AGE})", "s"),
         stat("Alerts", 'count(ALERTS{alertstate="firing", severity!="none"}) or vector(0)'),
-        stat("Disk free", "min(coby_disk_free_bytes / coby_disk_bytes)", "percentunit"),
+        stat("Disk free", "min(coby_storage_free_bytes / coby_storage_size_bytes)", "percentunit"),
         one(
             "Frames",
             per_second("coby_frames_total", "exchange", '{program="streams"}'),

@@ -186,6 +186,18 @@ def test_an_exchange_that_is_not_configured_is_named(kafka, topic_prefix):
     assert "error config.unknown_exchange: 'nobody' is not one of EXCHANGES" in said
 
 
+def test_of_an_exchange_that_is_left_out_the_producer_stands_by():
+    """No broker is there, and none is asked."""
+    port = free_port()
+    env = {"EXCHANGES": "binance", "METRICS_PORT": str(port), "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    with program("producers", "--exchange", "okx", env=env) as process:
+        until(lambda: get(port, "/health/ready")[0] == 200)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert '"event": "not_wanted"' in said
+
+
 def test_the_clock_as_a_process_ends_on_sigterm_with_its_marks_written(kafka, topic_prefix):
     configured(kafka.env, topic_prefix)
     port = free_port()

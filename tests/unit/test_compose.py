@@ -119,6 +119,14 @@ def test_no_secret_is_in_the_file(services, whole) -> None:
     assert {"/secrets/", "/.env"} <= set(ignored)
 
 
+def test_each_image_of_ours_is_built_by_one_service_and_asked_of_no_registry(ours) -> None:
+    """Several that build the same name at once fail, one of them being there already."""
+    builders = {name: service["image"] for name, service in ours.items() if "build" in service}
+    assert sorted(builders.values()) == sorted({service["image"] for service in ours.values()})
+    for name, service in ours.items():
+        assert service["pull_policy"] == ("missing" if name in builders else "never")
+
+
 def test_stream_workers_can_be_several(services) -> None:
     """`--scale` wants no name and no port of the machine's; what is one's own is taken from the host's name."""
     worker = services["streams"]
@@ -258,7 +266,7 @@ def test_every_setting_is_known_and_the_one_of_the_servers_they_meet(ours, servi
         for name, value in ours["streams"]["environment"].items()
         if value and not name.endswith("_FILE")
     }
-    given = {name for service in ours.values() for name in service["environment"]}
+    given = {name for service in ours.values() for name in service["environment"]} - {"TMPDIR"}
     patterns = {row.name for row in Config.documentation()}
     exchanges = load_config({}).exchanges
     patterns |= {f"{name.upper()}_{kind}_URL" for name in exchanges for kind in ("WS", "REST")}
