@@ -107,7 +107,7 @@ def named_exchange(cfg: Config, name: str) -> Exchange:
 
 
 async def _stand_by(name: str, cfg: Config, stop: asyncio.Event) -> None:
-    """Of an exchange that EXCHANGES leaves out nothing is read: whoever starts one for each is not told of a failure."""
+    """Of an exchange that EXCHANGES leaves out nothing is read: to start one for each is no failure."""
     log.warning("not_wanted", exchange=name, allowed=", ".join(cfg.exchanges))
     with closing(serve_health(cfg.metrics_port, {}) or ExitStack()):
         await stop.wait()
