@@ -1,5 +1,5 @@
 /** The last trades of the exchanges in the sum, newest first. */
-import type { End, Market } from "../app";
+import type { App, End, Market } from "../app";
 import { placesOf, rounded, shown } from "../data/decimal";
 import type { TradeRecord } from "../data/types";
 import { element, put } from "../shell/dom";
@@ -34,21 +34,29 @@ export function mountTrades(root: HTMLElement, market: Market): End {
     const trades = tape.newest();
     const places = placesOf(trades.map((one) => one.price));
     cells.forEach((row, at) => fill(row, trades[at], places));
-    put(
-      note,
-      trades.length > 0 ? "" : market.app.socket.link.value.reduced ? "left out: slow network" : "none yet",
-    );
+  };
+  const showNote = (): void => {
+    const isLeftOut = market.mode.value.name === "live" && market.app.socket.link.value.reduced;
+    put(note, noteOf(tape.newest().length, isLeftOut));
   };
   const end = followView(market, (symbol, exchanges) => {
     tape.clear();
     isNew = true;
     return follow(market, symbol, exchanges, tape, () => (isNew = true));
   });
-  const timer = window.setInterval(show, SHOWN_MS);
+  const timer = window.setInterval(() => {
+    show();
+    showNote();
+  }, SHOWN_MS);
   return () => {
     window.clearInterval(timer);
     end();
   };
+}
+
+/** ``isLeftOut``: no trades come, whatever rows are left of before. */
+export function noteOf(rows: number, isLeftOut: boolean): string {
+  return isLeftOut ? "left out: slow network" : rows > 0 ? "" : "none yet";
 }
 
 /** Begin anew whenever symbol or exchanges change. */
@@ -70,32 +78,37 @@ export function followView(
   };
 }
 
-function follow(
-  market: Market,
+export function follow(
+  market: Pick<Market, "feed" | "now"> & { app: Pick<App, "rest"> },
   symbol: string,
   exchanges: readonly string[] | null,
   tape: Tape,
   changed: () => void,
 ): End {
-  const abort = new AbortController();
+  let abort = new AbortController();
   const wanted = { channel: "trade" as const, symbol, ...(exchanges && { exchanges }) };
   const isWanted = (one: { exchange: string }): boolean =>
     exchanges === null || exchanges.includes(one.exchange);
-  const fetchLast = async (): Promise<void> => {
+  const fetchLast = async (signal: AbortSignal): Promise<void> => {
     const now = market.now();
     if (now === null) return;
     const range = { symbol, from: Math.floor(now - BACK_MS), to: Math.ceil(now), limit: 10_000 };
-    const found = await market.app.rest.answer<TradeRecord>("/v1/trades", range, abort.signal);
+    const found = await market.app.rest.answer<TradeRecord>("/v1/trades", range, signal);
+    signal.throwIfAborted();
     tape.add(found.data.filter(isWanted));
     changed();
   };
   const end = market.feed.subscribe(wanted, (told) => {
-    if (told.type === "reset") tape.clear();
-    if (told.type === "snapshot") {
+    if (told.type === "reset" || told.type === "snapshot") {
+      // An answer that is on its way is about another moment.
+      abort.abort();
+      abort = new AbortController();
       tape.clear();
+    }
+    if (told.type === "snapshot") {
       tape.add(told.data);
       // What cannot be had is not missed: live trades fill the list in a moment.
-      fetchLast().catch(() => undefined);
+      fetchLast(abort.signal).catch(() => undefined);
     }
     if (told.type === "update") tape.add([told.data]);
     changed();
