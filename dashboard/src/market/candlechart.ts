@@ -87,14 +87,12 @@ export class CandleChart {
     const [old, same] = [before[last - 1], points[last - 1]];
     // A replay that begins anew may have an earlier end: that is no continuation.
     const isLater = (points[last]?.time ?? 0) >= (before[last]?.time ?? Infinity);
-    if (last > 0 && isLater && old && same && old.time === same.time && old.value === same.value) {
-      for (const { time, value } of points.slice(last))
-        this.delta.update({ time: time as UTCTimestamp, value });
+    const isSame = old?.time === same?.time && old?.value === same?.value && old?.isCut === same?.isCut;
+    if (last > 0 && isLater && isSame) {
+      for (const point of points.slice(last)) this.delta.update(pointOf(point));
       return;
     }
-    this.delta.setData(
-      points.map(({ time, value }): LineData<UTCTimestamp> => ({ time: time as UTCTimestamp, value })),
-    );
+    this.delta.setData(points.map(pointOf));
   }
 
   /** Told when the oldest bar comes near. */
@@ -163,6 +161,11 @@ export class CandleChart {
     if (isHole(one)) return { time };
     return { time, value: one.volume, color: this.color(one.close >= one.open ? "--bid" : "--ask") + "66" };
   }
+}
+
+function pointOf({ time, value, isCut }: Point): LineData<UTCTimestamp> {
+  // A point's colour is that of the line to the next; over points without a value the library joins the others.
+  return { time: time as UTCTimestamp, value, ...(isCut && { color: "transparent" }) };
 }
 
 function alike(one: Bar | Hole, other: Bar | Hole | undefined): boolean {

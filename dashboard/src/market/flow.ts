@@ -1,5 +1,6 @@
 /** Cumulative volume delta: what takers bought less what they sold, summed from where the picture begins. Pure. */
 import type { Decimal, Time, TradeRecord } from "../data/records";
+import type { Meta } from "../data/types";
 import { millis } from "../data/clock";
 import { idOf } from "./tape";
 
@@ -15,7 +16,12 @@ export interface FlowRow {
 export interface Point {
   time: number;
   value: number;
+  /** Nobody knows all trades from here to the next point. */
+  isCut?: true;
 }
+
+/** Milliseconds, the end not included. */
+export type Span = [from: number, to: number];
 
 /** Beyond these the oldest points go; the sum goes on. */
 const MOST_POINTS = 8_000;
@@ -24,6 +30,7 @@ export class Delta {
   /** What the points that are gone add up to. */
   private base = 0;
   private readonly sums = new Map<number, number>();
+  private unknown: Span[] = [];
   private readonly ids = new Set<string>();
 
   /** ``step``: seconds of a point. ``cut``: before this time (ms) rows count, from it on single trades. */
@@ -51,11 +58,25 @@ export class Delta {
     if (this.ids.size > 50_000) this.ids.clear();
   }
 
+  /** Times of which not all trades are known. */
+  addUnknown(spans: readonly Span[]): void {
+    this.unknown = [...this.unknown, ...spans].sort(([one], [other]) => one - other);
+  }
+
   points(): Point[] {
     let value = this.base;
-    return [...this.sums]
+    const points: Point[] = [...this.sums]
       .sort(([one], [other]) => one - other)
       .map(([time, delta]) => ({ time, value: (value += delta) }));
+    let at = 0;
+    for (const [index, next] of points.slice(1).entries()) {
+      const point = points[index]!;
+      // A point tells of all its step: what lies between two is the later one's.
+      const [from, to] = [point, next].map((one) => (one.time + this.step) * 1_000) as Span;
+      while (at < this.unknown.length && this.unknown[at]![1] <= from) at += 1;
+      if (at < this.unknown.length && this.unknown[at]![0] < to) point.isCut = true;
+    }
+    return points;
   }
 
   private put(timeMs: number, delta: number): void {
@@ -69,4 +90,14 @@ export class Delta {
       this.sums.delete(time);
     }
   }
+}
+
+/** The times before ``until`` of which an answer lacks all exchanges; what one of them lacks leaves the others' sum. */
+export function unknownOf(meta: Meta, until: number): Span[] {
+  const spans = meta.gaps
+    .filter((hole) => hole.exchange === "*")
+    .map((hole): Span => [millis(hole.from), Math.min(until, hole.to === null ? until : millis(hole.to))]);
+  const last = meta.gaps.at(-1);
+  if (meta.more_gaps && last) spans.push([millis(last.from), until]);
+  return spans.filter(([from, to]) => from < to);
 }
