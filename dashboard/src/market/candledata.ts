@@ -15,7 +15,16 @@ export type Timeframe = keyof typeof TIMEFRAMES;
 
 export type Candle = Pick<
   OhlcvRecord,
-  "timestamp" | "timeframe" | "open" | "high" | "low" | "close" | "volume" | "revision" | "complete"
+  | "timestamp"
+  | "timeframe"
+  | "open"
+  | "high"
+  | "low"
+  | "close"
+  | "volume"
+  | "revision"
+  | "complete"
+  | "received_at"
 >;
 
 /** What is drawn. ``time``: seconds since 1970. */
@@ -36,9 +45,11 @@ export interface Hole {
   state: "hole";
 }
 
+/** Bars of holes, counted from the newest; each hole has one at least. */
 const MOST_HOLES = 500;
 /** Beyond these the oldest go, a thousand at once. */
 export const MOST_CANDLES = 6_000;
+const GOING = 1_000;
 
 export function isHole(one: Bar | Hole): one is Hole {
   return one.state === "hole";
@@ -49,10 +60,27 @@ export function partsOf(timeframe: Timeframe): Timeframe[] {
   return timeframe === "1s" ? [] : timeframe === "1m" ? ["1s"] : ["1m", "1s"];
 }
 
+/**
+ * What is asked for at a moment: (timeframe, from, to), seconds; the last ``most`` candles, and the parts of the one that
+ * forms. No candle ends later: it would hold what has not happened at the moment of a replay.
+ */
+export function storedOf(timeframe: Timeframe, nowMs: number, most: number): [Timeframe, number, number][] {
+  const now = Math.floor(nowMs / 1_000);
+  const start = (of: Timeframe): number => now - (now % TIMEFRAMES[of]);
+  const end = start(timeframe);
+  const parts = partsOf(timeframe).map((part): [Timeframe, number, number] => [
+    part,
+    (part === "1s" ? start("1m") : end) - 60,
+    start(part),
+  ]);
+  return [[timeframe, end - most * TIMEFRAMES[timeframe], end], ...parts];
+}
+
 export class Candles {
   private readonly final = new Map<number, Candle>();
   private readonly parts: Record<string, Map<number, Candle>> = {};
   private readonly step: number;
+  private newest = -Infinity;
 
   constructor(readonly timeframe: Timeframe) {
     this.step = TIMEFRAMES[timeframe];
@@ -64,13 +92,20 @@ export class Candles {
     const map = candle.timeframe === this.timeframe ? this.final : this.parts[candle.timeframe];
     const time = secondsOf(candle);
     const there = map?.get(time);
-    if (map === undefined || (there && there.revision > candle.revision)) return false;
+    if (map === undefined || (there && there.revision > candle.revision) || isOpen(candle)) return false;
     map.set(time, candle);
     if (map === this.final) {
       this.forget(time + this.step);
-      this.shorten();
+      // Older ones come because somebody looks at them.
+      if (time > this.newest) this.shorten();
+      this.newest = Math.max(this.newest, time);
     }
     return true;
+  }
+
+  /** How many are final. */
+  get size(): number {
+    return this.final.size;
   }
 
   /** All bars in order, holes between them, the forming ones last. */
@@ -106,7 +141,7 @@ export class Candles {
   private shorten(): void {
     if (this.final.size <= MOST_CANDLES) return;
     const times = [...this.final.keys()].sort((one, other) => one - other);
-    for (const time of times.slice(0, 1_000)) this.final.delete(time);
+    for (const time of times.slice(0, times.length - (MOST_CANDLES - GOING))) this.final.delete(time);
   }
 
   private forget(before: number): void {
@@ -118,20 +153,21 @@ export class Candles {
 /** No candle is no trade, or unknown: either way the time passes, and is seen to. */
 export function withHoles(bars: readonly Bar[], step: number): (Bar | Hole)[] {
   const made: (Bar | Hole)[] = [];
-  let holes = 0;
-  for (const bar of bars) {
-    const before = made.at(-1);
-    for (
-      let time = before ? before.time + step : bar.time;
-      time < bar.time && holes < MOST_HOLES;
-      time += step
-    ) {
-      made.push({ time, state: "hole" });
-      holes += 1;
-    }
+  let left = MOST_HOLES;
+  for (const bar of [...bars].reverse()) {
+    const later = made.at(-1);
+    const lacking = later ? (later.time - bar.time) / step - 1 : 0;
+    const drawn = Math.min(lacking, Math.max(1, left));
+    for (let steps = drawn; steps >= 1; steps--) made.push({ time: bar.time + steps * step, state: "hole" });
+    left -= drawn;
     made.push(bar);
   }
-  return made;
+  return made.reverse();
+}
+
+/** A replay's scene has the candles that are open there: they stand still, and what follows comes in parts. */
+function isOpen(candle: Candle): boolean {
+  return millis(candle.received_at) < (secondsOf(candle) + TIMEFRAMES[candle.timeframe as Timeframe]) * 1_000;
 }
 
 export function secondsOf(candle: { timestamp: string }): number {

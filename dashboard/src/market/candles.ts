@@ -1,21 +1,29 @@
 /** The panel of candles: timeframe, history joined by what comes, the volume delta, the numbers of a bar. */
 import type { End, Market } from "../app";
 import { Problem } from "../data/rest";
-import { waitMs } from "../data/backoff";
 import { rounded, shown } from "../data/decimal";
-import type { OhlcvRecord, TradeRecord } from "../data/types";
+import type { OhlcvRecord } from "../data/types";
 import { element, put } from "../shell/dom";
 import { untilLoaded } from "../shell/states";
 import { CandleChart } from "./candlechart";
-import { Candles, isHole, partsOf, TIMEFRAMES, type Bar, type Timeframe } from "./candledata";
-import { Delta, type FlowRow } from "./flow";
+import {
+  Candles,
+  isHole,
+  MOST_CANDLES,
+  partsOf,
+  secondsOf,
+  storedOf,
+  TIMEFRAMES,
+  type Bar,
+  type Timeframe,
+} from "./candledata";
+import { DeltaFeed } from "./delta";
+import { PAGE, Past } from "./past";
 
 const NAME = "coby.timeframe";
-const PAGE = 1_000;
 const DRAW_MS = 500;
-/** What /v1/flow gives at most, and how far behind now the database may be. */
-const FLOW_MS = 6 * 3_600_000;
-const SETTLED_MS = 5_000;
+/** How far back the oldest candle is looked for, seconds: what /v1/ohlcv takes. */
+const BACK = { "1h": 1_800 * 86_400, "1m": 69 * 86_400 };
 
 export function mountCandles(root: HTMLElement, market: Market): End {
   const numbers = element("p", { class: "number small bar-numbers" });
@@ -71,13 +79,13 @@ export function mountCandles(root: HTMLElement, market: Market): End {
 /** One symbol in one timeframe. */
 class Shown {
   private candles: Candles;
-  private delta: Delta | null = null;
-  private readonly waiting: TradeRecord[] = [];
+  private past: Past;
+  private readonly delta: DeltaFeed;
   private readonly ends: End[] = [];
   private abort = new AbortController();
   private isDirty = false;
   private isWhole = true;
-  private hasEarlier = true;
+  private isFull = false;
   private isLoading = false;
 
   constructor(
@@ -87,6 +95,7 @@ class Shown {
     private readonly state: HTMLElement,
   ) {
     this.candles = new Candles(timeframe);
+    this.past = this.newPast();
     const { symbol } = market.view.value;
     const timeframes = [timeframe, ...partsOf(timeframe)];
     this.ends.push(
@@ -100,17 +109,13 @@ class Shown {
         }
         if (told.type === "update") this.add(told.data);
       }),
-      market.feed.subscribe({ channel: "trade", symbol }, (told) => {
-        if (told.type !== "update") return;
-        if (this.delta) this.delta.addTrades([told.data]);
-        else if (this.waiting.push(told.data) > 20_000) this.waiting.shift();
-        this.isDirty = true;
-      }),
     );
+    this.delta = new DeltaFeed(market, timeframe, PAGE, () => (this.isDirty = true));
   }
 
   end(): void {
     this.abort.abort();
+    this.delta.end();
     for (const end of this.ends) end();
     this.state.replaceChildren();
   }
@@ -120,7 +125,7 @@ class Shown {
     if (!this.isDirty) return false;
     this.isDirty = false;
     this.chart.show(this.candles.bars(), !this.isWhole);
-    if (this.delta || this.isWhole) this.chart.showDelta(this.delta?.points() ?? []);
+    this.chart.showDelta(this.delta.points());
     if (this.isWhole) this.chart.toEnd();
     this.isWhole = false;
     return true;
@@ -134,12 +139,17 @@ class Shown {
   /** Older candles, a page at a time. */
   async earlier(): Promise<void> {
     const first = this.candles.first;
-    if (first === null || this.isLoading || !this.hasEarlier || this.isWhole) return;
+    if (first === null || this.isLoading || this.isFull || this.isWhole) return;
+    // Room for a thousand that come: else those fetched now would go again at once.
+    if (this.candles.size + 2 * PAGE > MOST_CANDLES) {
+      this.isFull = true;
+      this.market.app.say("older candles only of a longer timeframe");
+      return;
+    }
     const { signal } = this.abort;
     this.isLoading = true;
     try {
-      const step = TIMEFRAMES[this.timeframe];
-      this.hasEarlier = (await this.fetch(this.timeframe, first - PAGE * step, first)) > 0;
+      await this.past.further(first);
     } catch (error) {
       if (!(error instanceof Problem) && !signal.aborted) throw error;
     } finally {
@@ -147,13 +157,32 @@ class Shown {
     }
   }
 
+  private newPast(): Past {
+    const fetch = (from: number, to: number): Promise<number> => this.fetch(this.timeframe, from, to);
+    return new Past(TIMEFRAMES[this.timeframe], fetch, () => this.oldest());
+  }
+
+  /** When the first candle of all begins, by long ones and, where there is none yet, by short ones; seconds. */
+  private async oldest(): Promise<number> {
+    const { symbol } = this.market.view.value;
+    const to = this.candles.first ?? 0;
+    let oldest = Infinity;
+    for (const [timeframe, back] of Object.entries(BACK)) {
+      const range = { symbol, timeframe, from: (to - back) * 1_000, to: to * 1_000, limit: 1 };
+      const { rest } = this.market.app;
+      const [found] = (await rest.answer<OhlcvRecord>("/v1/ohlcv", range, this.abort.signal)).data;
+      if (found) oldest = Math.min(oldest, secondsOf(found));
+    }
+    return oldest;
+  }
+
   private again(): void {
     this.abort.abort();
     this.abort = new AbortController();
     this.candles = new Candles(this.timeframe);
-    this.delta = null;
-    this.waiting.length = 0;
-    this.isDirty = this.isWhole = this.hasEarlier = true;
+    this.past = this.newPast();
+    this.isFull = false;
+    this.isDirty = this.isWhole = true;
   }
 
   private add(record: OhlcvRecord): void {
@@ -164,20 +193,16 @@ class Shown {
     const { signal } = this.abort;
     try {
       await untilLoaded(this.state, "Loading candles", () => this.loadOnce(), signal);
-      await this.loadDelta(signal);
     } catch (error) {
       if (!signal.aborted) throw error;
     }
   }
 
   private async loadOnce(): Promise<void> {
-    const now = Math.ceil((this.market.now() ?? 0) / 1_000) || null;
-    if (now === null) throw new Problem(UNKNOWN_TIME);
-    const step = TIMEFRAMES[this.timeframe];
-    await this.fetch(this.timeframe, now - PAGE * step, now);
-    const minute = now - (now % 60);
-    for (const part of partsOf(this.timeframe))
-      await this.fetch(part, part === "1s" ? minute - 60 : now - (now % step) - 60, now);
+    const nowMs = this.market.now();
+    if (nowMs === null) throw new Problem(UNKNOWN_TIME);
+    for (const [timeframe, from, to] of storedOf(this.timeframe, nowMs, PAGE))
+      await this.fetch(timeframe, from, to);
     this.isWhole = true;
   }
 
@@ -190,42 +215,6 @@ class Shown {
       count += page.data.length;
     }
     return count;
-  }
-
-  /** The candles are there without it: what fails here is tried again in silence, and the line is missing meanwhile. */
-  private async loadDelta(signal: AbortSignal): Promise<void> {
-    for (let tries = 0; ; tries++) {
-      try {
-        await this.loadDeltaOnce(Math.ceil((this.market.now() ?? 0) / 1_000) * 1_000, signal);
-        return;
-      } catch (error) {
-        signal.throwIfAborted();
-        if (!(error instanceof Problem)) throw error;
-        if (!error.isPassing) return;
-        await new Promise((again) => setTimeout(again, waitMs(tries + 3)));
-        signal.throwIfAborted();
-      }
-    }
-  }
-
-  private async loadDeltaOnce(nowMs: number, signal: AbortSignal): Promise<void> {
-    const { symbol } = this.market.view.value;
-    const step = TIMEFRAMES[this.timeframe];
-    // Up to the cut the database has added up; from there on trades come one by one, each counted once.
-    const cut = nowMs - SETTLED_MS;
-    const start = Math.max(nowMs - FLOW_MS, nowMs - PAGE * step * 1_000);
-    const from = Math.min(Math.ceil(start / (step * 1_000)) * step * 1_000, cut - 1_000);
-    const { rest } = this.market.app;
-    const range = { symbol, from, to: cut, resolution: this.timeframe };
-    const rows = await rest.answer<FlowRow>("/v1/flow", range, signal);
-    const tail = { symbol, from: cut, to: nowMs, limit: 10_000 };
-    const trades = await rest.answer<TradeRecord>("/v1/trades", tail, signal);
-    const delta = new Delta(step, cut);
-    delta.addRows(rows.data);
-    delta.addTrades(trades.data);
-    delta.addTrades(this.waiting.splice(0));
-    this.delta = delta;
-    this.isDirty = true;
   }
 }
 
