@@ -41,9 +41,15 @@ export function mountLadder(root: HTMLElement, _: Market, source: LevelsSource):
     spread.parentElement?.toggleAttribute("data-crossed", levels?.spread?.startsWith("-") ?? false);
     const missing =
       levels?.missing.filter((one) => one.reason !== "not_listed").map((one) => one.exchange) ?? [];
-    put(note, levels === null ? "no book yet" : missing.length > 0 ? `without ${missing.join(", ")}` : "");
+    if (levels !== null) put(note, missing.length > 0 ? `without ${missing.join(", ")}` : "");
   };
-  return eachFrame(source, show);
+  const ends = [
+    eachFrame(source, show),
+    source.lack.watch((why) => {
+      if (why) put(note, why);
+    }),
+  ];
+  return () => ends.forEach((end) => end());
 }
 
 /** Call ``show`` with the newest levels, once a frame at most. */
@@ -100,8 +106,11 @@ function sumOf(levels: readonly Level[]): number {
   return levels.reduce((total, one) => total + Number(one.size), 0);
 }
 
-function spreadText(levels: Levels | null, places: number): string {
-  if (levels?.spread == null || levels.mid === null) return "one side is empty";
+/** The line between the sides. */
+export function spreadText(levels: Levels | null, places: number): string {
+  if (levels === null) return "—";
+  if (levels.exchanges.length === 0) return "no exchange in the sum";
+  if (levels.spread === null || levels.mid === null) return "one side is empty";
   const crossed = levels.spread.startsWith("-");
   const spread = crossed ? `−${shown(levels.spread.slice(1))}, crossed` : shown(levels.spread);
   return `${shown(levels.mid, places)} · spread ${spread}`;

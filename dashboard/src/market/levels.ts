@@ -1,4 +1,5 @@
 /** The best levels of the exchanges in the sum as one book. Pure. */
+import { millis } from "../data/clock";
 import { decimal, units } from "../data/decimal";
 import type { BookRecord, ConsolidatedRecord } from "../data/records";
 
@@ -32,6 +33,8 @@ export interface Imbalances {
 }
 
 const DEPTH = 50;
+/** A book comes with each tick: one that is older than this is none any more. */
+export const OLD_MS = 5_000;
 
 export function ofConsolidated(record: ConsolidatedRecord): Levels {
   const level = (one: ConsolidatedRecord["bids"][number]): Level => ({
@@ -57,17 +60,28 @@ export function ofConsolidated(record: ConsolidatedRecord): Levels {
 }
 
 /**
- * The newest books of some exchanges as one, as `consolidated` is of all (docs/topics.md): a book that is not live is
- * missing. Each exchange's book ends at its 50th level, so below the nearest of these ends sums would lack some: levels
+ * The newest books of some exchanges as one, as `consolidated` is of all (docs/topics.md): a book that is not live, or
+ * has not come with the others, is missing. Each exchange's book ends at its 50th level, so below the nearest of these ends sums would lack some: levels
  * beyond it are left out.
  */
-export function ofBooks(books: readonly BookRecord[]): Levels | null {
+export function ofBooks(books: readonly BookRecord[], names: readonly string[]): Levels | null {
   const newest = books
     .map((one) => one.timestamp)
     .sort()
     .at(-1);
   if (newest === undefined) return null;
-  const live = books.filter((one) => one.live);
+  const since = millis(newest) - OLD_MS;
+  const why = (name: string): string | null => {
+    const book = books.find((one) => one.exchange === name);
+    if (!book) return "no_book";
+    if (millis(book.timestamp) < since) return "too_old";
+    return book.live ? null : (book.reason ?? "blind");
+  };
+  const missing = names.flatMap((exchange) => {
+    const reason = why(exchange);
+    return reason === null ? [] : [{ exchange, reason }];
+  });
+  const live = books.filter((one) => why(one.exchange) === null);
   const bids = merged(
     live.map((one) => one.bids),
     true,
@@ -91,10 +105,15 @@ export function ofBooks(books: readonly BookRecord[]): Levels | null {
       bucketed: null,
     },
     exchanges: live.map((one) => one.exchange),
-    missing: books.flatMap((one) =>
-      one.live ? [] : [{ exchange: one.exchange, reason: one.reason ?? "blind" }],
-    ),
+    missing,
   };
+}
+
+/** What is said of no book; "": there is one. ``ageMs`` null: none has come. */
+export function lackOf(ageMs: number | null, isReduced: boolean): string {
+  if (ageMs !== null && ageMs <= OLD_MS) return "";
+  if (isReduced) return "left out: slow network";
+  return ageMs === null ? "no book yet" : `no book for ${Math.floor(ageMs / 1_000)} s`;
 }
 
 /** Both sides' sizes summed from the best on, for the depth profile. */

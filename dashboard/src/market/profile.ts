@@ -7,27 +7,35 @@ import { cumulated, type Levels } from "./levels";
 import type { LevelsSource } from "./source";
 
 const FOOT = 18;
+const FONT = "11px ui-monospace, monospace";
 
 export function mountProfile(root: HTMLElement, _: Market, source: LevelsSource): End {
   const place = element("div", { class: "profile" });
   const said = element("p", { class: "heard" });
   root.append(element("h2", {}, "Depth"), place, said);
-  const canvas = mountCanvas(place, (surface) => draw(surface, source.levels.value));
+  const canvas = mountCanvas(place, (surface) => draw(surface, source.levels.value, source.lack.value));
   canvas.surface.canvas.setAttribute("aria-hidden", "true");
-  const end = source.levels.watch(() => canvas.redraw());
-  const timer = window.setInterval(() => put(said, summary(source.levels.value)), 5_000);
+  const ends = [source.levels, source.lack].map((one) => one.watch(() => canvas.redraw()));
+  const timer = window.setInterval(() => put(said, summary(source.levels.value, source.lack.value)), 5_000);
   return () => {
     window.clearInterval(timer);
-    end();
+    ends.forEach((end) => end());
     canvas.end();
   };
 }
 
-function draw({ context, width, height, color }: Surface, levels: Levels | null): void {
+function draw({ context, width, height, color }: Surface, levels: Levels | null, lack: string): void {
   context.clearRect(0, 0, width, height);
   const [bids, asks] = [cumulated(levels?.bids ?? []), cumulated(levels?.asks ?? [])];
   const prices = [...bids, ...asks].map((one) => one.price);
-  if (prices.length === 0) return;
+  if (prices.length === 0) {
+    context.fillStyle = color("--quiet");
+    context.font = FONT;
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    context.fillText(lackOf(levels, lack), width / 2, height / 2);
+    return;
+  }
   const [low, high] = [Math.min(...prices), Math.max(...prices)];
   const most = Math.max(bids.at(-1)?.total ?? 0, asks.at(-1)?.total ?? 0);
   const floor = height - FOOT;
@@ -67,7 +75,7 @@ function foot(
   levels: Levels | null,
 ): void {
   context.fillStyle = color("--quiet");
-  context.font = "11px ui-monospace, monospace";
+  context.font = FONT;
   context.textBaseline = "bottom";
   const texts: [string, number, CanvasTextAlign][] = [
     [shown(low.toFixed(8)), 0, "left"],
@@ -80,12 +88,20 @@ function foot(
   }
 }
 
-function summary(levels: Levels | null): string {
-  if (levels === null) return "";
+/** Why there is nothing. */
+function lackOf(levels: Levels | null, lack: string): string {
+  if (levels === null) return lack;
+  return levels.exchanges.length === 0 ? "no exchange in the sum" : "both sides are empty";
+}
+
+/** The profile for who does not see it; ``lack``: why there is no book. */
+export function summary(levels: Levels | null, lack: string): string {
+  if (!levels || levels.bids.length + levels.asks.length === 0) return `Depth: ${lackOf(levels, lack)}.`;
   const total = (side: Levels["bids"]): string =>
     rounded(side.reduce((sum, one) => sum + Number(one.size), 0).toFixed(8), 2);
-  return (
-    `Depth: bids of ${total(levels.bids)} down to ${shown(levels.bids.at(-1)?.price ?? "0")}, ` +
-    `asks of ${total(levels.asks)} up to ${shown(levels.asks.at(-1)?.price ?? "0")}.`
-  );
+  const told = (name: string, to: string, side: Levels["bids"]): string => {
+    const last = side.at(-1);
+    return last ? `${name} of ${total(side)} ${to} to ${shown(last.price)}` : `no ${name}`;
+  };
+  return `Depth: ${told("bids", "down", levels.bids)}, ${told("asks", "up", levels.asks)}.`;
 }

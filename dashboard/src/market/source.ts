@@ -1,23 +1,43 @@
 /** One book of the exchanges in the sum for all panels that show it, at most once a frame. */
 import type { End, Market } from "../app";
+import { millis } from "../data/clock";
 import { Store } from "../data/store";
 import type { BookRecord } from "../data/types";
-import { ofBooks, ofConsolidated, type Levels } from "./levels";
+import { lackOf, ofBooks, ofConsolidated, type Levels } from "./levels";
 
 export interface LevelsSource {
+  /** Null: there is none that is of now. */
   levels: Store<Levels | null>;
+  /** Why there is none, in words; "": there is one. */
+  lack: Store<string>;
   end: End;
 }
 
+const JUDGED_MS = 1_000;
+
 export function levelsOf(market: Market): LevelsSource {
   const levels = new Store<Levels | null>(null);
+  const lack = new Store(lackOf(null, false));
+  let newest: Levels | null = null;
   let stop: End = () => undefined;
+  // What does not come any more is not told: only its age shows it.
+  const judge = (): void => {
+    const now = market.now();
+    const age = newest && (now === null ? 0 : now - millis(newest.timestamp));
+    const isLive = market.mode.value.name === "live";
+    const why = lackOf(age, isLive && market.app.socket.link.value.reduced);
+    lack.set(why);
+    levels.set(why === "" ? newest : null);
+  };
+  const take = (found: Levels | null): void => {
+    newest = found;
+    judge();
+  };
   const follow = (): void => {
     stop();
-    levels.set(null);
+    take(null);
     const { symbol, exchanges } = market.view.value;
-    stop =
-      exchanges === null ? followAll(market, symbol, levels) : followSome(market, symbol, exchanges, levels);
+    stop = exchanges === null ? followAll(market, symbol, take) : followSome(market, symbol, exchanges, take);
   };
   let shown = "";
   const unwatch = market.view.watch(({ symbol, exchanges }) => {
@@ -25,20 +45,23 @@ export function levelsOf(market: Market): LevelsSource {
     if (now !== shown) follow();
     shown = now;
   });
+  const judging = setInterval(judge, JUDGED_MS);
   return {
     levels,
+    lack,
     end: () => {
+      clearInterval(judging);
       unwatch();
       stop();
     },
   };
 }
 
-function followAll(market: Market, symbol: string, levels: Store<Levels | null>): End {
+function followAll(market: Market, symbol: string, take: (found: Levels | null) => void): End {
   return market.feed.subscribe({ channel: "consolidated", symbol }, (told) => {
-    if (told.type === "reset") levels.set(null);
-    else if (told.type === "snapshot") levels.set(told.data[0] ? ofConsolidated(told.data[0]) : null);
-    else if (told.type === "update") levels.set(ofConsolidated(told.data));
+    if (told.type === "reset") take(null);
+    else if (told.type === "snapshot") take(told.data[0] ? ofConsolidated(told.data[0]) : null);
+    else if (told.type === "update") take(ofConsolidated(told.data));
   });
 }
 
@@ -46,15 +69,18 @@ function followSome(
   market: Market,
   symbol: string,
   exchanges: readonly string[],
-  levels: Store<Levels | null>,
+  take: (found: Levels | null) => void,
 ): End {
+  const isListed = (name: string): boolean =>
+    market.exchanges.find((one) => one.exchange === name)?.symbols[symbol] !== null;
+  const names = exchanges.filter(isListed);
   const books = new Map<string, BookRecord>();
   let frame = 0;
   const show = (): void => {
     // Books of one tick come one by one: they are added up once a frame.
     frame ||= requestAnimationFrame(() => {
       frame = 0;
-      levels.set(ofBooks([...books.values()]));
+      take(ofBooks([...books.values()], names));
     });
   };
   const end = market.feed.subscribe({ channel: "book", symbol, exchanges }, (told) => {

@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
-import { cumulated, ofBooks } from "../../src/market/levels";
+import { spreadText } from "../../src/market/ladder";
+import { cumulated, lackOf, ofBooks as summed, type Levels } from "../../src/market/levels";
+import { summary } from "../../src/market/profile";
 import type { BookRecord } from "../../src/data/records";
 
 type Side = [string, string][];
@@ -11,6 +13,14 @@ function book(exchange: string, bids: Side, asks: Side, more: Partial<BookRecord
   const side = (levels: Side) => levels.map(([price, size]) => ({ price: eight(price), size: eight(size) }));
   const record = { exchange, timestamp: "2026-01-02T03:04:05.000000Z", live: true, reason: null };
   return { ...record, bids: side(bids), asks: side(asks), ...more } as BookRecord;
+}
+
+/** Of all that have a book. */
+function ofBooks(books: readonly BookRecord[]): Levels | null {
+  return summed(
+    books,
+    books.map((one) => one.exchange),
+  );
 }
 
 test("sizes of one price are added up exactly, best prices first", () => {
@@ -80,4 +90,43 @@ test("exchanges that cross each other have a negative spread, as it is", () => {
 test("without any book there is nothing, and a profile of nothing is empty", () => {
   expect(ofBooks([])).toBeNull();
   expect(cumulated([])).toEqual([]);
+});
+
+test("a book that does not come any more is in no sum, and one that never came is missing, too", () => {
+  const old = { timestamp: "2026-01-02T03:04:00.000000Z" };
+  const late = { timestamp: "2026-01-02T03:03:59.500000Z" };
+  const books = [
+    book("okx", [["100", "1"]], [["101", "3"]]),
+    book("kraken", [["100", "2"]], [["101", "2"]], old),
+    book("mexc", [["100", "7"]], [["101", "7"]], late),
+  ];
+  const found = summed(books, ["kraken", "mexc", "okx", "bybit"])!;
+  expect(found.bids[0]!.size).toBe("3.00000000");
+  expect(found.exchanges).toEqual(["okx", "kraken"]);
+  expect(found.missing).toEqual([
+    { exchange: "mexc", reason: "too_old" },
+    { exchange: "bybit", reason: "no_book" },
+  ]);
+});
+
+test("why there is no book is said", () => {
+  expect([lackOf(0, false), lackOf(5_000, true)]).toEqual(["", ""]);
+  expect(lackOf(7_900, false)).toBe("no book for 7 s");
+  expect([lackOf(7_900, true), lackOf(null, true)]).toEqual(Array(2).fill("left out: slow network"));
+  expect(lackOf(null, false)).toBe("no book yet");
+});
+
+test("no book, nobody in the sum and an empty side are told apart, and none is told as zero", () => {
+  const blind = ofBooks([book("okx", [], [], { live: false, reason: "stale" })])!;
+  const half = ofBooks([book("okx", [["100", "1"]], [])])!;
+  expect([null, blind, half].map((one) => spreadText(one, 2))).toEqual([
+    "—",
+    "no exchange in the sum",
+    "one side is empty",
+  ]);
+  expect([null, blind, half].map((one) => summary(one, "no book yet"))).toEqual([
+    "Depth: no book yet.",
+    "Depth: no exchange in the sum.",
+    "Depth: bids of 1.00 down to 100, no asks.",
+  ]);
 });
