@@ -7,6 +7,7 @@ import { millis } from "../data/clock";
 import { Problem } from "../data/rest";
 import { Socket, type Link } from "../data/socket";
 import { Store } from "../data/store";
+import { stateOf } from "./linked";
 import { Reels, TAPE_MS } from "./reels";
 import { Scene } from "./scene";
 import { text, type Change, type Sessions } from "./sessions";
@@ -23,6 +24,8 @@ export interface State {
   /** 0: as fast as can be. */
   speed: number;
   problem: unknown;
+  /** How the session's connection stands; null: there is none. */
+  link: Link["state"] | null;
   /** What of the range nobody has any more. */
   missing: readonly string[];
 }
@@ -48,6 +51,7 @@ export class Player {
     position: null,
     speed: 1,
     problem: null,
+    link: null,
     missing: [],
   });
   private playing: Playing | null = null;
@@ -197,9 +201,10 @@ export class Player {
   }
 
   private linkChanged(link: Link): void {
-    if (link.error?.code === "replay.unknown") this.state.patch({ name: "gone" });
-    else if (link.ended === "finished") this.state.patch({ name: "ended" });
-    else if (link.ended !== null) this.state.patch({ name: link.ended === "failed" ? "failed" : "gone" });
+    const { value } = this.state;
+    const found = stateOf(link);
+    if (found !== null && found.name !== value.name) this.state.patch(found);
+    if (link.state !== value.link) this.state.patch({ link: link.state });
   }
 
   private tapeAt(time: number, signal: AbortSignal): Promise<Tape> {

@@ -33,10 +33,19 @@ export function note(state: State): string {
       return `The replay session was deleted, or its time was over. Play makes a new one from here.${lost}`;
     case "failed":
       return `The replay could not go on. Play tries again from here, Home is live.${lost}`;
+    case "running":
+    case "paused":
+      return `${LINK_NOTES[state.link ?? "open"] ?? ""}${lost}`.trim();
     default:
       return lost.trim();
   }
 }
+
+const LINK_NOTES: Partial<Record<NonNullable<State["link"]>, string>> = {
+  connecting: "Connecting to the replay.",
+  waiting: "The replay's connection is away: it tries again by itself.",
+  silent: "Nothing has come from the replay for five seconds: what is shown may be old.",
+};
 
 /** "12 s ago"; "": live. */
 export function ago(state: State, now: number | null): string {

@@ -65,6 +65,7 @@ describe("words", () => {
     position: 0,
     speed: 10,
     problem: null,
+    link: null,
     missing: [],
     ...more,
   });
@@ -80,5 +81,8 @@ describe("words", () => {
     expect(note(state("running", { missing: ["trade before 03:00"] }))).toContain("trade before 03:00");
     expect(note(state("gone"))).toContain("deleted");
     expect(note(state("still"))).toBe("");
+    expect(note(state("running", { link: "open" }))).toBe("");
+    expect(note(state("running", { link: "waiting" }))).toContain("is away");
+    expect(note(state("paused", { link: "silent" }))).toContain("may be old");
   });
 });
