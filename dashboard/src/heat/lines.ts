@@ -133,6 +133,8 @@ export function radius(size: number, largest: number, most: number): number {
 export class Vwap {
   private readonly candles = new Map<number, { price: number; volume: number; revision: number }>();
   private made: { readonly time: number; readonly price: number }[] | null = null;
+  /** The beginnings of days whose candles are all here. */
+  private readonly days = new Set<number>();
 
   /** A later revision takes the place of an earlier one. Other timeframes are passed over. */
   add(
@@ -150,10 +152,22 @@ export class Vwap {
 
   clear(): void {
     this.candles.clear();
+    this.forgetDays();
+  }
+
+  /** All candles of the day that begins then have come so far. */
+  isWhole(day: number): void {
+    this.days.add(day);
     this.made = null;
   }
 
-  /** Points by rising time, each at its candle's end; the sum begins anew with each day. */
+  /** Some may have been missed. */
+  forgetDays(): void {
+    this.days.clear();
+    this.made = null;
+  }
+
+  /** Points of whole days by rising time, each at its candle's end; the sum begins anew with each day. */
   points(): readonly { readonly time: number; readonly price: number }[] {
     if (this.made) return this.made;
     const made: { time: number; price: number }[] = [];
@@ -161,7 +175,8 @@ export class Vwap {
     let turnover = 0;
     let volume = 0;
     for (const [time, candle] of [...this.candles].sort(([one], [other]) => one - other)) {
-      const today = Math.floor(time / DAY_MS);
+      const today = time - (time % DAY_MS);
+      if (!this.days.has(today)) continue;
       if (today !== day) [day, turnover, volume] = [today, 0, 0];
       turnover += candle.price * candle.volume;
       volume += candle.volume;

@@ -51,6 +51,7 @@ test("the volume-weighted price is the day's, by hand", () => {
   vwap.add(candle(60_000, "130.0", "110.0", "120.0", "3.0")); // 120 × 3
   vwap.add(candle(0, "110.0", "90.0", "100.0", "1.0")); // 100 × 1
   vwap.add({ ...candle(0, "999.0", "999.0", "999.0", "99.0"), timeframe: "1s" });
+  vwap.isWhole(START);
   expect(vwap.points()).toEqual([
     { time: START + 60_000, price: 100 },
     { time: START + 120_000, price: 115 },
@@ -59,6 +60,8 @@ test("the volume-weighted price is the day's, by hand", () => {
   vwap.add(candle(60_000, "130.0", "110.0", "120.0", "3.0", 1)); // came late: an earlier revision
   expect(vwap.points()[1]!.price).toBe(116);
   vwap.add(candle(86_400_000, "60.0", "40.0", "50.0", "2.0"));
+  expect(vwap.points()).toHaveLength(2); // of the next day some may be missing
+  vwap.isWhole(START + 86_400_000);
   expect(vwap.points()[2]!.price).toBe(50);
 });
 
