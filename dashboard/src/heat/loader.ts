@@ -14,8 +14,11 @@ export const FIRST_COLUMNS = 60;
 export const MOST_COLUMNS = 300;
 /** Live is younger than this; what is older and not known is asked for. */
 export const LIVE_MS = 3_000;
-/** What is not stored after so long will not be. */
+/** What is not stored after so long is said not to be. */
 export const SETTLED_MS = 20_000;
+/** The sink may have been away and catch up: what was not stored is asked for again, so often and of so long. */
+export const DOUBT_MS = 30_000;
+export const DOUBTED_MS = 3_600_000;
 
 /** Milliseconds, `until` excluded. */
 export interface Range {
@@ -87,6 +90,7 @@ export class Loader {
   private loaded = 0;
   private askedAt = -Infinity;
   private lastAsked: Range | null = null;
+  private doubtedAt = -Infinity;
 
   constructor(
     private readonly ask: Asking,
@@ -112,6 +116,10 @@ export class Loader {
     came: (slots: Range) => void,
   ): void {
     if (this.abort || this.timer !== undefined) return;
+    if (now - this.doubtedAt >= DOUBT_MS) {
+      this.doubtedAt = now;
+      timeline.doubt(timeline.slotOf(now - DOUBTED_MS), NOT_STORED);
+    }
     const most = this.loaded ? MOST_COLUMNS : FIRST_COLUMNS;
     const range = wanted(timeline, slots[0], slots[1], now, most);
     if (!range) return;

@@ -143,6 +143,14 @@ export class Timeline {
     return unknown.length > 0;
   }
 
+  /** History is to tell anew of holes of this reason from a slot on; they are shown until it has. */
+  doubt(from: number, reason: string): void {
+    for (let slot = Math.max(from, this.first); slot < this.end; slot++) {
+      const entry = this.slots.get(slot);
+      if (entry?.hole?.reason === reason && entry.isTold) this.set(slot, { ...entry, isTold: false });
+    }
+  }
+
   /** The newest column before a time, looking back through the window. */
   newestBefore(time: number): Column | null {
     for (let slot = Math.min(this.slotOf(time), this.end - 1); slot >= this.first; slot--) {
@@ -164,10 +172,10 @@ export class Timeline {
     return [slot, slot + 1];
   }
 
-  /** Nothing is known of it; or, of a longer slot, live has not seen all of its ticks. */
+  /** Nothing is known of it, or only a doubted hole; or, of a longer slot, live has not seen all of its ticks. */
   private isWanted(slot: number): boolean {
     const entry = this.slots.get(slot);
-    if (!entry) return true;
+    if (!entry || (entry.hole && !entry.isTold)) return true;
     const isLong = this.period > this.pace.stored;
     return (
       isLong && entry.column !== null && !entry.isTold && entry.column.ticks < this.period / this.pace.stored

@@ -185,3 +185,24 @@ test("what was under way for another symbol changes nothing", async () => {
   expect(came).toEqual([]);
   expect(found.isKnown((START - 6_000) / 500)).toBe(false);
 });
+
+test("what was not stored while the sink was away is asked for again, shown until then, and is there once stored", async () => {
+  const first = answer(-40_000, -5_000, [-40_000, -39_000], [[-30_000, -28_000, "not_kept"]]);
+  const ticks = Array.from({ length: 35 }, (_, at) => -40_000 + at * 1_000);
+  const { loader, asked, came, found } = loading([first, answer(-38_000, -5_000, ticks)]);
+  const look = (now: number): void =>
+    loader.look(found, [START / 500 - 80, START / 500 - 10], now, (slots) => came.push(slots));
+  look(START);
+  await vi.waitFor(() => expect(came).toHaveLength(1));
+  const at = (ms: number): number => (START + ms) / 500;
+  expect(found.holeAt(at(-25_000))).toEqual({ reason: "not_stored" });
+  for (let ms = -20_000; ms < -5_000; ms += 1_000) found.put(columnOf(heat(ms)));
+  look(START + 29_000);
+  expect(asked).toHaveLength(1);
+  look(START + 30_000);
+  expect(asked).toHaveLength(2);
+  expect(asked[1]!.until).toBe(START - 20_000);
+  expect(found.holeAt(at(-25_000))).toEqual({ reason: "not_stored" });
+  await vi.waitFor(() => expect(came).toHaveLength(2));
+  expect(found.columnAt(at(-25_000))?.time).toBe(START - 25_000);
+});
