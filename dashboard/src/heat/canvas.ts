@@ -78,9 +78,8 @@ export class Cells {
     const last = Math.min(ring.rows, Math.ceil(ring.rowOf(camera.bucketAt(camera.height))) + 1);
     if (last <= first) return;
     const top = Math.round(camera.yOf(ring.bucketOf(first) + ring.step));
-    const [from, until] = camera.slots();
-    // In a replay later columns may be known: they have not happened yet.
-    const end = Math.min(until, timeline.end, timeline.slotOf(scene.now) + 1);
+    const [from, until] = scene.slots();
+    const end = Math.min(until, timeline.end);
     const start = Math.max(from, timeline.first);
     for (const piece of ring.pieces(start, end)) {
       surface.drawImage(

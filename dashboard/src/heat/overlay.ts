@@ -100,7 +100,7 @@ export class Overlay {
     const { scene, layout, ink } = picture;
     const { context } = this;
     const { camera, timeline } = scene;
-    const [from, until] = camera.slots();
+    const [from, until] = scene.slots();
     context.fillStyle = ink.good;
     let start: number | null = null;
     let list: readonly string[] | undefined;

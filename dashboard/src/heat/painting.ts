@@ -123,7 +123,7 @@ export class Painting {
   private gather(scene: Scene, frameAt: number): void {
     if (!this.shown.trades) return;
     const { camera, timeline } = scene;
-    const [from, until] = camera.slots();
+    const [from, until] = scene.slots();
     const of = `${timeline.period} ${camera.step} ${scene.bucketSize} ${camera.isLive ? "" : from}`;
     if (of === this.bubblesOf && frameAt - this.bubblesAt < BUBBLES_MS) return;
     this.bubblesOf = of;

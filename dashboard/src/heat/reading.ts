@@ -39,7 +39,9 @@ export function readingAt(scene: Scene, time: number, bucket: number): Reading {
   const slot = timeline.slotOf(time);
   const step = camera.step;
   const first = Math.floor(bucket / step) * step;
-  const column = timeline.columnAt(slot);
+  // What is not drawn as it has not happened yet is not read.
+  const hasBegun = slot <= timeline.slotOf(scene.now);
+  const column = hasBegun ? timeline.columnAt(slot) : null;
   const decimals = decimalsOf(scene.bucketSize);
   const text = (at: number): string => priceText(at * scene.size, decimals);
   const isShown = column?.bucketSize === scene.bucketSize;
@@ -52,7 +54,7 @@ export function readingAt(scene: Scene, time: number, bucket: number): Reading {
     state: stateOf(scene, slot, column, first, step, bid !== null || ask !== null),
     bid,
     ask,
-    best: bestText(scene, slot),
+    best: hasBegun ? bestText(scene, slot) : "",
     missing: column ? lacking(column).map(title) : [],
     exchanges: column?.exchanges.length ?? 0,
   };

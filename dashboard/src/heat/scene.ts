@@ -165,6 +165,12 @@ export class Scene {
     return spans;
   }
 
+  /** Slots [from, until) that are seen and have begun: in a replay later ones may be known, which have not happened yet. */
+  slots(): readonly [number, number] {
+    const [from, until] = this.camera.slots();
+    return [from, Math.min(until, this.timeline.slotOf(this.now) + 1)];
+  }
+
   spansChanged(): void {
     this.spansMade = null;
   }

@@ -22,7 +22,7 @@ export function drawBest(context: Context, picture: Picture): void {
 /** Steps, with corners only where the price changes; cut where none is known. */
 function trace(context: Context, scene: Scene, side: "bid" | "ask"): void {
   const { bests, camera, timeline } = scene;
-  const [from, until] = camera.slots();
+  const [from, until] = scene.slots();
   let former: number | null = null;
   for (let slot = from; slot <= until; slot++) {
     const price = slot < until ? (bests.at(timeline, slot)?.[side] ?? null) : null;

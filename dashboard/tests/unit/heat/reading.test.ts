@@ -55,6 +55,12 @@ test("empty, unknown, a lower bound, a hole, what is loading and what is to come
   expect(readingAt(scene({ exchanges: [] }), START, 10).state).toBe("blind: no exchange in the sum");
 });
 
+test("what has not happened yet in a replay is not read, though live has told it", () => {
+  const found = scene();
+  found.tick(START - 5_000);
+  expect(readingAt(found, START, 9.7)).toMatchObject({ bid: null, best: "", state: "still to come" });
+});
+
 test("a bucket size that was another then is named", () => {
   const found = scene();
   found.put(columnOf(heat(1_000, { size: "5.00000000" })), false);
