@@ -31,6 +31,8 @@ export interface Entry {
   isAnswered: boolean;
   /** The server won't; not asked again before `retry`. */
   isRefused: boolean;
+  /** The server's last answer was that it won't. */
+  isDenied: boolean;
   /** The snapshot has come. */
   isOn: boolean;
   seq: number | null;
@@ -49,6 +51,7 @@ export function newEntry(name: string, wanted: Wanted): Entry {
     request: null,
     isAnswered: false,
     isRefused: false,
+    isDenied: false,
     isOn: false,
     seq: null,
     cursor: null,

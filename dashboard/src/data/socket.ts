@@ -71,6 +71,8 @@ export class Socket implements Feed {
   private retry = 0;
   private gathering = 0;
   private slowSince: number | null = null;
+  /** A refusal that may pass: its error is shown until nothing is refused. */
+  private refusal: Link["error"] = null;
   private readonly watching: number;
   private readonly wake = (): void => this.woken();
 
@@ -154,6 +156,7 @@ export class Socket implements Feed {
         this.subscriptions.take(message);
         if (this.subscriptions.lost !== this.link.value.lost)
           this.link.patch({ lost: this.subscriptions.lost });
+        if (message.type === "subscribed") this.granted();
     }
   }
 
@@ -191,9 +194,16 @@ export class Socket implements Feed {
     } else if (error.id === "replay" || FINAL.test(error.code)) {
       this.stop(said);
     } else {
+      if (error.subscription !== null) this.refusal = said;
       this.link.patch({ error: said });
       window.setTimeout(() => this.subscriptions.retry(), REFUSED_RETRY_MS);
     }
+  }
+
+  private granted(): void {
+    if (this.refusal === null || this.subscriptions.isDenied) return;
+    if (this.link.value.error === this.refusal) this.link.patch({ error: null });
+    this.refusal = null;
   }
 
   private stop(error: { code: string; message: string }): void {
@@ -244,6 +254,7 @@ export class Socket implements Feed {
     this.gathering = window.setTimeout(() => {
       this.gathering = 0;
       for (const operation of this.subscriptions.operations()) this.send(operation);
+      this.granted();
     }, GATHER_MS);
   }
 

@@ -71,7 +71,7 @@ export class Subscriptions {
     this.ending.length = 0;
     for (const entry of this.entries.values()) {
       entry.asked = undefined;
-      entry.isRefused = false;
+      entry.isRefused = entry.isDenied = false;
       if (!resume) forget(entry);
     }
     this.changed();
@@ -86,6 +86,11 @@ export class Subscriptions {
   retry(): void {
     for (const entry of this.entries.values()) entry.isRefused = false;
     this.changed();
+  }
+
+  /** Whether the server won't give something that is wanted. */
+  get isDenied(): boolean {
+    return [...this.entries.values()].some((entry) => entry.isDenied && entry.hearers.size > 0);
   }
 
   /** What is to be sent now. */
@@ -122,6 +127,7 @@ export class Subscriptions {
           const entry = this.entries.get(subscription);
           if (entry === undefined || entry.request !== message.id) continue;
           entry.isAnswered = true;
+          entry.isDenied = false;
           if (!resumed) forget(entry);
         }
         break;
@@ -183,7 +189,7 @@ export class Subscriptions {
     }
     if (entry) {
       restart(entry);
-      entry.isRefused = true;
+      entry.isRefused = entry.isDenied = true;
     }
     this.refused(message);
   }
