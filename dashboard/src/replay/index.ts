@@ -1,11 +1,11 @@
 /** Live and the past: a slider, a player, a coloured frame, a link to what is shown. */
 import type { End, Market } from "../app";
 import { Bar } from "./bar";
-import { beside, marksOf, type Mark } from "./gaps";
+import { beside, besideText, Gaps, marksOf, pieces, type Mark } from "./gaps";
 import { Player, type State } from "./player";
 import { Sessions } from "./sessions";
 import { Slider } from "./slider";
-import { nextSpeed, timeText, windowOf, type Window } from "./span";
+import { nextSpeed, windowOf, type Window } from "./span";
 import { word } from "./words";
 import "./replay.css";
 
@@ -26,13 +26,20 @@ class Replay {
   private readonly bar: Bar;
   private readonly ends: End[];
   private readonly abort = new AbortController();
+  private readonly gaps: Gaps;
   private marks: Mark[] = [];
+  /** Marks as the slider shows them. */
+  private drawn: Mark[] = [];
+  /** Since when all gaps are known; null: in all of the slider's time. */
+  private since: number | null = null;
+  private symbol = "";
   private marksOf = "";
   private said = "";
   private endHome: End | null = null;
 
   constructor(private readonly market: Market) {
     const { app, view } = market;
+    this.gaps = new Gaps(app.rest);
     this.player = new Player(market, new Sessions(app.rest, app.key));
     this.slider = new Slider((time) => (time === null ? this.player.live() : this.player.go(time)));
     this.bar = new Bar(this.player, this.slider.root, {
@@ -125,33 +132,45 @@ class Replay {
     this.bar.show(state, this.market);
     const span = this.window;
     if (span === null) return;
-    this.slider.show(span, state.name === "live" ? null : state.position, this.marks);
-    const asked = [this.market.view.value.symbol, this.bar.span.value, Math.floor(span.to / MARKS_MS)].join();
+    const { symbol } = this.market.view.value;
+    // Another symbol's gaps are none of this one.
+    if (symbol !== this.symbol) this.marks = this.drawn = [];
+    this.symbol = symbol;
+    this.slider.show(span, state.name === "live" ? null : state.position, this.drawn);
+    const asked = [symbol, this.bar.span.value, Math.floor(span.to / MARKS_MS)].join();
     if (asked === this.marksOf) return;
     this.marksOf = asked;
     this.load(span).catch(() => undefined); // the marks are a help, and come again
   }
 
   private async load(span: Window): Promise<void> {
-    const { rest } = this.market.app;
-    this.marks = await marksOf(rest, this.market.view.value.symbol, span, this.abort.signal);
+    const { symbol } = this.market.view.value;
+    const { rows, since } = await this.gaps.look(symbol, span, this.abort.signal);
+    if (symbol !== this.market.view.value.symbol) return;
+    this.since = since;
+    this.marks = marksOf(rows, span);
+    // Where they are too many to know, it looks like one.
+    const unknown = since === null ? [] : [{ from: span.from, to: since, name: "unknown" }];
+    this.drawn = pieces([...unknown, ...this.marks], span);
   }
 
   private async nextGap(direction: 1 | -1): Promise<void> {
+    const { app } = this.market;
     const span = this.window;
     if (span === null) return;
-    await this.load(span).catch(() => undefined);
+    try {
+      await this.load(span);
+    } catch {
+      if (!this.abort.signal.aborted) app.say("the gaps are not known: the API does not answer");
+      return;
+    }
     const { name, position } = this.player.state.value;
     // From live the gap before is the newest one, even if it has only just ended; else the one before that shown.
     const behind = direction < 0 && name !== "live" ? 2 * BEHIND_GAP_MS : 0;
-    const from = name === "live" ? span.to : (position ?? span.to);
-    const mark = beside(this.marks, from - behind, direction);
-    if (mark === null) {
-      this.market.app.say(direction > 0 ? "no later gap on the slider" : "no earlier gap on the slider");
-      return;
-    }
-    this.market.app.say(`gap ${mark.name}, ${timeText(mark.from)}`);
-    void this.player.still(Math.min(mark.to + BEHIND_GAP_MS, span.to));
+    const from = (name === "live" ? span.to : (position ?? span.to)) - behind;
+    const mark = beside(this.marks, from, direction);
+    app.say(besideText(mark, from, direction, this.since));
+    if (mark !== null) void this.player.still(Math.min(mark.to + BEHIND_GAP_MS, span.to));
   }
 
   private async copyLink(): Promise<void> {
