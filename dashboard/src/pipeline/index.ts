@@ -4,14 +4,16 @@ import { millis } from "../data/clock";
 import type { StatusRow } from "../data/types";
 import { element, put } from "../shell/dom";
 import { problemBox } from "../shell/states";
+import { Arrivals } from "./arrivals";
 import { Chart } from "./chart";
 import { History } from "./history";
-import { poll } from "../shell/poll";
+import { Part } from "./part";
 import {
   byGroup,
   byTopic,
   milliseconds,
   slotLines,
+  summary,
   type Hop,
   type LagRow,
   type LagStatus,
@@ -21,16 +23,8 @@ import {
 import { number, Table, words } from "../shell/tables";
 import "./pipeline.css";
 
-const EVERY_MS = 2_000;
 /** Ten minutes. */
 const MOMENTS = 300;
-const PAGE_HOP = "page";
-
-interface Asked {
-  pipeline: Pipeline;
-  lag: LagRow[];
-  status: StatusRow[];
-}
 
 export const pipelinePage: Page = {
   path: "/pipeline",
@@ -103,8 +97,11 @@ class PipelinePage {
     "There are none: everything could be used.",
   );
   private readonly ends: End[] = [];
-  private readonly heard: number[] = [];
-  private at: number | null = null;
+  private readonly arrivals = new Arrivals();
+  private readonly pipeline: Part<Pipeline>;
+  private readonly lag: Part<LagRow[]>;
+  private readonly status: Part<StatusRow[]>;
+  private problems = "";
 
   constructor(private readonly app: App) {
     const charts = element("div", { class: "charts" }, ...this.charts.map((one) => one.root));
@@ -113,12 +110,13 @@ class PipelinePage {
     const head = element("div", { class: "page-head" }, element("h2", {}, "Pipeline"), this.summary);
     this.root.append(head, this.problem, charts, element("div", { class: "columns" }, left, right));
     this.listen();
+    const { rest } = app;
+    const fed = [this.hops, this.stores, this.letters];
+    this.pipeline = new Part(rest, "/v1/pipeline", fed, () => this.showPipeline());
+    this.lag = new Part(rest, "/v1/lag", [this.groups], () => this.showLag());
+    this.status = new Part(rest, "/v1/status", [this.slots], () => this.showStatus());
     this.ends.push(
-      poll(
-        EVERY_MS,
-        (signal) => this.ask(signal),
-        (error) => this.failed(error),
-      ),
+      ...this.parts.map((one) => one.begin()),
       app.theme.watch((theme) => this.charts.forEach((one) => one.show(theme))),
       ...this.charts.map((one) => one.end),
     );
@@ -142,37 +140,24 @@ class PipelinePage {
         if (symbol === undefined) return;
         end = this.app.socket.subscribe({ channel: "heatmap", symbol }, (told) => {
           const now = this.app.clock.now();
-          if (told.type === "update" && now !== null) this.heard.push(now - millis(told.data.timestamp));
-          if (this.heard.length > 20) this.heard.shift();
+          if (told.type === "update" && now !== null)
+            this.arrivals.add(now - millis(told.data.timestamp), performance.now());
         });
       },
       () => undefined, // without it the hop is not shown
     );
   }
 
-  private async ask(signal: AbortSignal): Promise<void> {
-    const { rest } = this.app;
-    const [pipeline, lag, status] = await Promise.all([
-      rest.get<{ data: Pipeline }>("/v1/pipeline", {}, signal),
-      rest.get<{ data: LagRow[] }>("/v1/lag", {}, signal),
-      rest.answer<StatusRow>("/v1/status", {}, signal),
-    ]);
-    this.problem.replaceChildren();
-    this.at = performance.now();
-    this.show({ pipeline: pipeline.data, lag: lag.data, status: status.data });
+  private get parts(): readonly Part<unknown>[] {
+    return [this.pipeline, this.lag, this.status];
   }
 
-  private failed(error: unknown): void {
-    this.problem.replaceChildren(problemBox(error, null));
-    this.record(null);
-    this.age();
-  }
-
-  private show(asked: Asked): void {
-    const { pipeline, lag, status } = asked;
-    const rates = new Map(pipeline.exchanges.map((one) => [one.exchange, one.frames_per_second]));
+  private showStatus(): void {
+    this.summarise();
+    if (this.status.value === null) return;
+    const rates = new Map(this.pipeline.value?.exchanges.map((one) => [one.exchange, one.frames_per_second]));
     this.slots.show(
-      slotLines(status).map((one) => [
+      slotLines(this.status.value).map((one) => [
         words(one.slot),
         words(one.state, one.trouble ? "bad" : "good"),
         words(one.breaker, one.breaker === "closed" ? "" : "bad"),
@@ -182,9 +167,36 @@ class PipelinePage {
         words(one.reason),
       ]),
     );
-    this.hops.show([...pipeline.hops, ...this.pageHop()].map(hopCells));
+  }
+
+  private showPipeline(): void {
+    const told = this.pipeline.value;
+    const hops = told === null ? [] : [...told.hops, ...this.arrivals.hop(performance.now())];
+    this.record(this.frames, new Map(told?.exchanges.map((one) => [one.exchange, one.frames_per_second])));
+    // A logarithm knows nothing below zero: clocks that differ show in the table.
+    const medians = hops.map((one) => [hopName(one), one.median_ms > 0 ? one.median_ms : null] as const);
+    this.record(this.latencies, new Map(medians));
+    this.summarise();
+    if (told === null) return;
+    this.hops.show(hops.map(hopCells));
+    this.stores.show(
+      told.stores.map((one) => [
+        words(one.store),
+        words(one.symbol),
+        number(one.age_ms === null ? "none of the last hour" : `${milliseconds(one.age_ms)} old`),
+      ]),
+    );
+    const { count, newest } = told.dead_letters;
+    this.letters.show(newest.map(letterCells), count === 0);
+  }
+
+  private showLag(): void {
+    const told = this.lag.value;
+    this.record(this.lags, told === null ? new Map() : byGroup(told));
+    this.summarise();
+    if (told === null) return;
     this.groups.show(
-      byTopic(lag).map((one) => [
+      byTopic(told).map((one) => [
         words(one.group),
         words(one.topic),
         number(one.lag.toLocaleString("en"), one.lag > 0 ? "" : "quiet"),
@@ -193,65 +205,36 @@ class PipelinePage {
         words(one.status ?? "not known yet", statusKind(one.status)),
       ]),
     );
-    this.stores.show(
-      pipeline.stores.map((one) => [
-        words(one.store),
-        words(one.symbol),
-        number(one.age_ms === null ? "none of the last hour" : `${milliseconds(one.age_ms)} old`),
-      ]),
-    );
-    this.letters.show(pipeline.dead_letters.newest.map(letterCells));
-    this.record(asked);
-    this.summarise(pipeline, lag);
   }
 
-  private pageHop(): Hop[] {
-    const values = [...this.heard].sort((a, b) => a - b);
-    const value = (share: number): number => values[Math.floor(share * (values.length - 1))] ?? 0;
-    if (values.length === 0) return [];
-    const figures = { median_ms: value(0.5), p99_ms: value(0.99), max_ms: value(1) };
-    return [{ hop: PAGE_HOP, what: "tick to this page", exchange: null, records: values.length, ...figures }];
-  }
-
-  /** A moment of the charts; null: nothing is known of it. */
-  private record(asked: Asked | null): void {
-    const seconds = (this.app.clock.now() ?? 0) / 1_000;
-    if (seconds === 0) return;
-    const hops = asked === null ? [] : [...asked.pipeline.hops, ...this.pageHop()];
-    this.frames.add(
-      seconds,
-      new Map(asked?.pipeline.exchanges.map((one) => [one.exchange, one.frames_per_second])),
-    );
-    this.latencies.add(
-      seconds,
-      // A logarithm knows nothing below zero: clocks that differ show in the table.
-      new Map(hops.map((one) => [hopName(one), one.median_ms > 0 ? one.median_ms : null])),
-    );
-    this.lags.add(seconds, asked === null ? new Map() : byGroup(asked.lag));
+  /** A moment of a chart; without values: nothing is known of it. */
+  private record(history: History, values: ReadonlyMap<string, number | null>): void {
+    const now = this.app.clock.now();
+    if (now === null) return;
+    history.add(now / 1_000, values);
     this.charts.forEach((one) => one.show(this.app.theme.value));
   }
 
-  private summarise(
-    { seconds, last_record_age_ms: age, dead_letters }: Pipeline,
-    lag: readonly LagRow[],
-  ): void {
-    const total = lag.reduce((sum, one) => sum + one.lag, 0);
-    const letters = dead_letters.count ?? 0;
-    const parts = [
-      seconds === 0 ? "just beginning to look" : `of the last ${seconds} s`,
-      age === null ? "no record seen yet" : `last record ${milliseconds(age)} ago`,
-      `${total.toLocaleString("en")} records not yet taken`,
-      `${letters.toLocaleString("en")} dead letter${letters === 1 ? "" : "s"}`,
-    ];
-    put(this.summary, parts.join(" · "));
+  private summarise(): void {
+    const errors = this.parts.flatMap(({ error }) => (error === null ? [] : [error]));
+    // The same trouble of several is told once, and not anew each time.
+    const byText = new Map(errors.map((error) => [String(error), error]));
+    const problems = [...byText.keys()].join("\n");
+    if (problems !== this.problems)
+      this.problem.replaceChildren(...[...byText.values()].map((error) => problemBox(error, null)));
+    this.problems = problems;
+    put(this.summary, summary(this.pipeline.value, this.lag.value));
+    this.age();
   }
 
   /** What is shown while nobody answers is old, and says so. */
   private age(): void {
-    const old = this.at !== null && performance.now() - this.at > 3 * EVERY_MS;
-    this.root.classList.toggle("stale", old);
-    if (old && this.at !== null)
-      put(this.summary, `what is shown is ${milliseconds(performance.now() - this.at)} old`);
+    const now = performance.now();
+    this.parts.forEach((one) => one.age(now));
+    const times = this.parts.flatMap(({ at }) => (at === null ? [] : [at]));
+    const isOld = times.length > 0 && this.parts.every((one) => one.value === null);
+    this.root.classList.toggle("stale", isOld);
+    if (isOld) put(this.summary, `what is shown is ${milliseconds(now - Math.max(...times))} old`);
   }
 }
 

@@ -47,6 +47,27 @@ export interface Letter {
   topic: string | null;
 }
 
+/** The page in a line. Null: no answer. */
+export function summary(pipeline: Pipeline | null, lag: readonly LagRow[] | null): string {
+  const total = lag?.reduce((sum, one) => sum + one.lag, 0);
+  const parts = [
+    total === undefined ? "lag not known" : `${total.toLocaleString("en")} records not yet taken`,
+  ];
+  if (pipeline === null) return ["frames, hops and dead letters not known", ...parts].join(" · ");
+  const { seconds, last_record_age_ms: age, dead_letters } = pipeline;
+  parts.unshift(
+    seconds === 0 ? "just beginning to look" : `of the last ${seconds} s`,
+    age === null ? "no record seen yet" : `last record ${milliseconds(age)} ago`,
+  );
+  const { count } = dead_letters;
+  parts.push(
+    count === null
+      ? "dead letters not known yet"
+      : `${count.toLocaleString("en")} dead letter${count === 1 ? "" : "s"}`,
+  );
+  return parts.join(" · ");
+}
+
 /** One group in one topic, all partitions together. */
 export interface GroupLag {
   group: string;

@@ -1,6 +1,9 @@
 import { describe, expect, test } from "vitest";
+import type { Rest } from "../../src/data/rest";
+import { Arrivals } from "../../src/pipeline/arrivals";
 import { History } from "../../src/pipeline/history";
-import { byGroup, byTopic, milliseconds, slotLines, type LagRow } from "../../src/pipeline/rows";
+import { Part } from "../../src/pipeline/part";
+import { byGroup, byTopic, milliseconds, slotLines, summary, type LagRow } from "../../src/pipeline/rows";
 
 const lag = (group: string, topic: string, partition: number, behind: number): LagRow => ({
   group,
@@ -118,4 +121,69 @@ test("milliseconds are told in the unit that fits", () => {
     "3.2 min",
     "5.0 h",
   ]);
+});
+
+describe("the summary", () => {
+  const told = { seconds: 10, last_record_age_ms: 5, exchanges: [], hops: [], stores: [] };
+
+  test("has no dead letters only if that is known", () => {
+    const of = (count: number | null) =>
+      summary({ ...told, dead_letters: { count, newest: [] } }, [lag("a", "x", 0, 1)]);
+    expect(of(0)).toBe(
+      "of the last 10 s · last record 5.0 ms ago · 1 records not yet taken · 0 dead letters",
+    );
+    expect(of(1)).toContain(" · 1 dead letter");
+    expect(of(null)).toContain(" · dead letters not known yet");
+  });
+
+  test("tells what is known without the rest", () => {
+    expect(summary(null, [lag("a", "x", 0, 3)])).toBe(
+      "frames, hops and dead letters not known · 3 records not yet taken",
+    );
+    expect(summary({ ...told, dead_letters: { count: 0, newest: [] } }, null)).toContain(
+      " · lag not known · ",
+    );
+  });
+});
+
+test("how late heatmaps come is told of the last seconds alone", () => {
+  const arrivals = new Arrivals();
+  expect(arrivals.hop(0)).toEqual([]);
+  [120, 80, 100].forEach((delay, at) => arrivals.add(delay, 1_000 * at));
+  expect(arrivals.hop(2_000)).toMatchObject([{ hop: "page", records: 3, median_ms: 100, max_ms: 120 }]);
+  expect(arrivals.hop(6_500)).toMatchObject([{ records: 1, median_ms: 100 }]);
+  expect(arrivals.hop(7_500)).toEqual([]);
+});
+
+describe("a part of the page", () => {
+  const made = (answer: () => Promise<unknown>) => {
+    const lost: unknown[] = [];
+    const rest = { get: answer } as unknown as Rest;
+    const part = new Part<number>(
+      rest,
+      "/v1/lag",
+      [{ failed: (error) => lost.push(error) }],
+      () => undefined,
+    );
+    return { part, lost };
+  };
+  const signal = new AbortController().signal;
+
+  test("has what was answered, until that is old", async () => {
+    const { part, lost } = made(async () => ({ data: 7 }));
+    await part.ask(signal);
+    part.age(part.at! + 5_000);
+    expect([part.value, lost]).toEqual([7, []]);
+    part.age(part.at! + 7_000);
+    part.age(part.at! + 8_000);
+    expect([part.value, part.error, lost.length]).toEqual([null, null, 1]);
+  });
+
+  test("that fails tells its own tables", async () => {
+    const { part, lost } = made(async () => ({ data: 7 }));
+    await part.ask(signal);
+    const error = new Error("away");
+    part.failed(error);
+    expect([part.value, part.error, lost]).toEqual([null, error, [error]]);
+  });
 });
