@@ -1,5 +1,5 @@
 /** The list of gaps, each with a way to its picture. */
-import type { GapRow } from "../replay/gaps";
+import type { Found, GapRow } from "../replay/gaps";
 import { millis } from "../data/clock";
 import { element } from "../shell/dom";
 import { lengthText } from "../replay/span";
@@ -22,6 +22,16 @@ export function linkTo(gap: GapRow, now: number): string {
 export function lengthOf(gap: GapRow): string {
   if (gap.until_time === null) return "still open";
   return lengthText(millis(gap.until_time) - millis(gap.from_time));
+}
+
+/** "12 gaps, 1 open"; ``most``: of more the newest are listed. Null: not known. */
+export function countText(found: Found | null, most: number): string {
+  if (found === null) return "gaps not known";
+  const { rows, since } = found;
+  const open = rows.filter((gap) => gap.until_time === null).length;
+  const [more, least] = since === null ? ["", ""] : ["more than ", "at least "];
+  const listed = rows.length > most ? `, the newest ${most} listed` : "";
+  return `${more}${rows.length.toLocaleString("en")} gaps${listed}, ${least}${open} open`;
 }
 
 /** A row of the table. */

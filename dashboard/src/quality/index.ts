@@ -1,14 +1,24 @@
 /** The quality page: what each book was worth and when it was proven, and every gap. */
 import type { App, End, Page } from "../app";
 import type { ExchangeRow } from "../data/types";
-import type { GapRow } from "../replay/gaps";
+import { Gaps, type Found } from "../replay/gaps";
 import { text } from "../replay/sessions";
 import { element, put } from "../shell/dom";
 import { poll } from "../shell/poll";
 import { problemBox } from "../shell/states";
-import { number, Table, words } from "../shell/tables";
-import { row as gapRow } from "./gaps";
-import { books, FAULTS, percent, type Book, type Interval, type Minute, type Range } from "./model";
+import { failure, number, Table, TableState, words } from "../shell/tables";
+import { countText, row as gapRow } from "./gaps";
+import {
+  books,
+  cells,
+  FAULTS,
+  percent,
+  provenText,
+  type Book,
+  type Interval,
+  type Minute,
+  type Range,
+} from "./model";
 import { draw, inks, strip } from "./strip";
 import "../pipeline/pipeline.css";
 import "./quality.css";
@@ -67,7 +77,9 @@ class QualityPage {
     "No exchange lists it.",
   );
   private readonly gapBody = element("tbody", {});
-  private readonly noGaps = element("p", { class: "quiet state" }, "There is none in this time.");
+  private readonly gapState = new TableState();
+  private readonly figure: HTMLElement;
+  private readonly gaps: Gaps;
   private readonly ends: End[] = [];
   private endPoll: End = () => undefined;
   private exchanges: ExchangeRow[] = [];
@@ -84,7 +96,8 @@ class QualityPage {
     head.append(this.summary);
     const legend =
       "Above: score of the time, high is 1; grey line: nothing told. Below: proven without a break.";
-    const figure = element(
+    this.gaps = new Gaps(app.rest);
+    this.figure = element(
       "section",
       { class: "panel", "aria-label": "Score and continuity over time" },
       element("h3", {}, "Score and continuity over time"),
@@ -92,7 +105,7 @@ class QualityPage {
       this.strips,
       this.axis,
     );
-    this.root.append(head, this.problem, figure, this.table.root, this.gapTable());
+    this.root.append(head, this.problem, this.figure, this.table.root, this.gapTable());
     for (const one of [this.symbol, this.hours]) one.addEventListener("change", () => this.begin());
     const watcher = new ResizeObserver(() => this.draw());
     watcher.observe(this.strips);
@@ -110,6 +123,7 @@ class QualityPage {
 
   private begin(): void {
     this.endPoll();
+    this.clear();
     this.endPoll = poll(
       EVERY_MS,
       (signal) => this.ask(signal),
@@ -117,29 +131,72 @@ class QualityPage {
     );
   }
 
+  /** What another symbol or time was worth is not what this one is. */
+  private clear(): void {
+    this.shown = null;
+    this.problem.replaceChildren();
+    this.strips.replaceChildren();
+    this.axis.replaceChildren();
+    this.figure.classList.remove("stale");
+    this.table.show([], false);
+    this.gapBody.replaceChildren();
+    this.gapState.say("");
+    put(this.summary, "asking …");
+  }
+
   private async ask(signal: AbortSignal): Promise<void> {
+    const now = await this.ready(signal).catch((error: unknown) => {
+      if (!signal.aborted) this.failed(error, error);
+      throw error;
+    });
+    const symbol = this.symbol.value;
+    const to = Math.floor(now / 1_000) * 1_000;
+    const range: Range = { from: to - Number(this.hours.value) * HOUR_MS, to, columns: COLUMNS };
+    const asked = { symbol, from: text(range.from), to: text(range.to) };
+    const answers = await Promise.allSettled([
+      this.all<Minute>("/v1/quality", asked, signal),
+      this.all<Interval>("/v1/continuity", asked, signal),
+      this.gaps.look(symbol, range, signal),
+    ]);
+    signal.throwIfAborted();
+    const [minutes, intervals, gaps] = [valueOf(answers[0]), valueOf(answers[1]), valueOf(answers[2])];
+    const isBooks = minutes !== null || intervals !== null;
+    if (isBooks) {
+      const listed = this.exchanges.filter((one) => (one.symbols[symbol] ?? null) !== null);
+      const names = listed.map((one) => [one.exchange, symbol] as const);
+      this.showBooks({ found: books(range, names, minutes ?? [], intervals), range }, minutes !== null);
+    }
+    if (gaps !== null) this.showGaps(gaps, now);
+    put(this.summary, summary(isBooks ? this.shown : null, gaps));
+    const errors = answers.map((one) => (one.status === "rejected" ? (one.reason as unknown) : null));
+    this.failed(isBooks ? null : errors[0], errors[2]);
+    const first = errors.find((one) => one !== null);
+    if (first !== undefined) throw first;
+    this.problem.replaceChildren();
+  }
+
+  /** The server's time, once symbols are known. */
+  private async ready(signal: AbortSignal): Promise<number> {
     const { rest, clock } = this.app;
     if (this.exchanges.length === 0) {
       this.exchanges = (await rest.answer<ExchangeRow>("/v1/exchanges", {}, signal)).data;
       this.fillSymbols();
     }
-    const symbol = this.symbol.value;
     // Before the first message of the server the API's own "now" would be none of the strip's.
-    const now = clock.now();
-    if (now === null) return void (await soon(signal, () => this.ask(signal)));
-    const to = Math.floor(now / 1_000) * 1_000;
-    const range: Range = { from: to - Number(this.hours.value) * HOUR_MS, to, columns: COLUMNS };
-    const asked = { symbol, from: text(range.from), to: text(range.to) };
-    const [minutes, intervals, gaps] = await Promise.all([
-      this.all<Minute>("/v1/quality", asked, signal),
-      this.all<Interval>("/v1/continuity", asked, signal),
-      rest.answer<GapRow>("/v1/gaps", { ...asked, limit: 10_000 }, signal),
-    ]);
-    this.problem.replaceChildren();
-    const listed = this.exchanges.filter((one) => (one.symbols[symbol] ?? null) !== null);
-    const names = listed.map((one) => [one.exchange, symbol] as const);
-    this.shown = { found: books(range, names, minutes, intervals), range };
-    this.show(gaps.data, now);
+    for (;;) {
+      const now = clock.now();
+      if (now !== null) return now;
+      await new Promise((again) => setTimeout(again, 200));
+      signal.throwIfAborted();
+    }
+  }
+
+  /** What there was no answer to is old, or not known. Null: there was one. */
+  private failed(books: unknown, gaps: unknown): void {
+    this.figure.classList.toggle("stale", books !== null);
+    if (books !== null) this.table.failed(books);
+    if (gaps !== null) this.gapState.say(failure(this.gapBody.rows.length, gaps));
+    if (books !== null && gaps !== null) put(this.summary, summary(null, null));
   }
 
   private async all<T>(path: string, asked: Record<string, string>, signal: AbortSignal): Promise<T[]> {
@@ -156,23 +213,19 @@ class QualityPage {
     if (wanted !== null && names.includes(wanted)) this.symbol.value = wanted;
   }
 
-  private show(gaps: readonly GapRow[], now: number): void {
-    const { found, range } = this.shown ?? { found: [], range: null };
-    if (range === null) return;
-    this.showStrips(found);
-    this.showAxis(range);
-    this.table.show(found.map(cells));
-    const newest = [...gaps].reverse().slice(0, GAPS);
-    this.gapBody.replaceChildren(...newest.map((gap) => gapRow(gap, now)));
-    this.noGaps.hidden = newest.length > 0;
-    const open = gaps.filter((gap) => gap.until_time === null).length;
-    const more = newest.length < gaps.length ? `, the newest ${newest.length} listed` : "";
-    const proven = found.filter((book) => book.share > 0).length;
-    put(
-      this.summary,
-      `${proven} of ${found.length} books proven in this time · ${gaps.length} gaps${more}, ${open} open`,
-    );
+  private showBooks(shown: { found: Book[]; range: Range }, hasMinutes: boolean): void {
+    this.shown = shown;
+    this.showStrips(shown.found);
+    this.showAxis(shown.range);
+    this.table.show(shown.found.map((book) => row(book, hasMinutes)));
     this.draw();
+  }
+
+  private showGaps(found: Found, now: number): void {
+    const newest = [...found.rows].reverse().slice(0, GAPS);
+    this.gapBody.replaceChildren(...newest.map((gap) => gapRow(gap, now)));
+    const isNone = newest.length === 0 && found.since === null;
+    this.gapState.say(isNone ? "There is none in this time." : "");
   }
 
   private showStrips(found: readonly Book[]): void {
@@ -216,32 +269,30 @@ class QualityPage {
     const table = element("table", { class: "rows" }, element("caption", {}, "Gaps, the newest first"));
     table.append(element("thead", {}, element("tr", {}, ...head)), this.gapBody);
     const label = { class: "scroll", tabindex: "0", role: "region", "aria-label": "Gaps" };
-    return element("section", { class: "panel" }, element("div", label, table), this.noGaps);
+    return element("section", { class: "panel" }, element("div", label, table), this.gapState.root);
   }
 }
 
-function cells(book: Book): ReturnType<typeof words>[] {
-  const share = (value: number | null): string => (value === null ? "nothing told" : percent(value));
-  const count = (value: number): string => value.toLocaleString("en");
-  return [
-    words(`${book.exchange} ${book.symbol}`),
-    number(share(book.score)),
-    number(share(book.worst)),
-    number(share(book.coverage)),
-    number(percent(book.share)),
-    ...[book.events, book.sequenced, book.checked].map((value) => number(count(value))),
-    ...FAULTS.map((name) => number(count(book.faults[name]), book.faults[name] > 0 ? "bad" : "quiet")),
-  ];
+function row(book: Book, hasMinutes: boolean): ReturnType<typeof words>[] {
+  const texts = cells(book, hasMinutes);
+  const faults = texts.length - FAULTS.length;
+  const kind = (at: number): string => {
+    const name = FAULTS[at - faults];
+    if (name === undefined) return "";
+    return book.faults[name] > 0 ? "bad" : "quiet";
+  };
+  return [words(`${book.exchange} ${book.symbol}`), ...texts.map((text, at) => number(text, kind(at)))];
+}
+
+function summary(shown: { found: Book[] } | null, gaps: Found | null): string {
+  return `${provenText(shown?.found ?? null)} · ${countText(gaps, GAPS)}`;
+}
+
+function valueOf<T>(answer: PromiseSettledResult<T>): T | null {
+  return answer.status === "fulfilled" ? answer.value : null;
 }
 
 function select(label: string, values: readonly (readonly [string, string])[]): HTMLSelectElement {
   const options = values.map(([value, name]) => element("option", { value }, name));
   return element("select", { "aria-label": label, title: label }, ...options);
-}
-
-/** The clock is known a moment after the page was opened. */
-async function soon(signal: AbortSignal, ask: () => Promise<void>): Promise<void> {
-  await new Promise((again) => setTimeout(again, 200));
-  signal.throwIfAborted();
-  await ask();
 }

@@ -73,8 +73,8 @@ export interface Book {
   sequenced: number;
   checked: number;
   faults: Record<(typeof FAULTS)[number], number>;
-  /** Share of the range that is proven, 0 to 1. */
-  share: number;
+  /** Share of the range that is proven, 0 to 1; null: not known. */
+  share: number | null;
 }
 
 export interface Range {
@@ -84,12 +84,15 @@ export interface Range {
   columns: number;
 }
 
-/** All books of the range, those that nothing was told of too. ``names``: [exchange, symbol]. */
+/**
+ * All books of the range, those that nothing was told of too. ``names``: [exchange, symbol]. ``intervals`` null: what is
+ * proven is not known.
+ */
 export function books(
   range: Range,
   names: readonly (readonly [string, string])[],
   minutes: readonly Minute[],
-  intervals: readonly Interval[],
+  intervals: readonly Interval[] | null,
 ): Book[] {
   const found = new Map<string, Book>();
   for (const [exchange, symbol] of names) found.set(key(exchange, symbol), empty(exchange, symbol, range));
@@ -97,11 +100,11 @@ export function books(
     const book = found.get(key(minute.exchange, minute.symbol));
     if (book) take(book, minute, range);
   }
-  for (const interval of intervals) {
+  for (const interval of intervals ?? []) {
     const book = found.get(key(interval.exchange, interval.symbol));
     if (book) prove(book, interval, range);
   }
-  for (const book of found.values()) finish(book, range);
+  for (const book of found.values()) finish(book, range, intervals !== null);
   return [...found.values()];
 }
 
@@ -123,7 +126,7 @@ function empty(exchange: string, symbol: string, { columns }: Range): Book {
     sequenced: 0,
     checked: 0,
     faults: Object.fromEntries(FAULTS.map((name) => [name, 0])) as Book["faults"],
-    share: 0,
+    share: null,
   };
 }
 
@@ -157,11 +160,37 @@ function prove(book: Book, interval: Interval, range: Range): void {
   book.checked += interval.checked;
 }
 
-function finish(book: Book, { from, to }: Range): void {
+function finish(book: Book, { from, to }: Range, isProvenKnown: boolean): void {
   if (book.score !== null) book.score /= book.minutes;
   if (book.coverage !== null) book.coverage /= book.minutes;
   book.proven.sort((a, b) => a.from - b.from);
-  book.share = book.proven.reduce((sum, one) => sum + one.to - one.from, 0) / (to - from);
+  if (isProvenKnown) book.share = book.proven.reduce((sum, one) => sum + one.to - one.from, 0) / (to - from);
+}
+
+/** A row of the table; ``hasMinutes``: false where the API did not tell them. What was not told is no zero. */
+export function cells(book: Book, hasMinutes: boolean): string[] {
+  const share = (value: number | null): string => {
+    if (value !== null) return percent(value);
+    return hasMinutes ? "nothing told" : "not known";
+  };
+  const count = (value: number, isKnown: boolean): string => (isKnown ? value.toLocaleString("en") : "—");
+  const isTold = book.minutes > 0;
+  return [
+    share(book.score),
+    share(book.worst),
+    share(book.coverage),
+    book.share === null ? "not known" : percent(book.share),
+    count(book.events, isTold),
+    ...[book.sequenced, book.checked].map((value) => count(value, book.share !== null)),
+    ...FAULTS.map((name) => count(book.faults[name], isTold)),
+  ];
+}
+
+/** "3 of 10 books proven in this time". Null: not known. */
+export function provenText(found: readonly Book[] | null): string {
+  if (found === null || found.some((book) => book.share === null)) return "not known what is proven";
+  const proven = found.filter((book) => (book.share ?? 0) > 0).length;
+  return `${proven} of ${found.length} books proven in this time`;
 }
 
 /** "100 %" only where it is: 0.99996 is "99.99 %". */

@@ -59,6 +59,7 @@ export function draw(canvas: HTMLCanvasElement, book: Book, range: Range, colour
     context.fillStyle = colour;
     context.fillRect(left, SCORE - high, Math.max(1, right - left - 1), high);
   });
+  if (book.share === null) return;
   context.fillStyle = colours.unknown;
   context.fillRect(0, SCORE + 6, width, 4);
   context.fillStyle = colours.proven;

@@ -161,7 +161,7 @@ class Replay {
     try {
       await this.load(span);
     } catch {
-      if (!this.abort.signal.aborted) app.say("the gaps are not known: the API does not answer");
+      if (!this.abort.signal.aborted) app.say("the gaps are not known: they could not be asked for");
       return;
     }
     const { name, position } = this.player.state.value;

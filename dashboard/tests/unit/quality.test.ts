@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { books, percent, type Interval, type Minute } from "../../src/quality/model";
-import { lengthOf, linkTo } from "../../src/quality/gaps";
+import { books, cells, percent, provenText, type Interval, type Minute } from "../../src/quality/model";
+import { countText, lengthOf, linkTo } from "../../src/quality/gaps";
 
 const START = Date.parse("2026-01-02T03:00:00Z");
 const at = (seconds: number): string => new Date(START + 1_000 * seconds).toISOString().replace("Z", "000Z");
@@ -69,6 +69,35 @@ describe("books over time", () => {
   });
 });
 
+describe("what is not known of a book", () => {
+  const names = [["a", "BTCUSDT"]] as const;
+  const known = (minutes: Minute[], intervals: Interval[] | null, hasMinutes = true) => {
+    const found = books(RANGE, names, minutes, intervals);
+    return { cells: cells(found[0]!, hasMinutes), proven: provenText(found) };
+  };
+
+  test("is no zero", () => {
+    const { cells, proven } = known([], []);
+    expect(cells.slice(0, 4)).toEqual(["nothing told", "nothing told", "nothing told", "0.00 %"]);
+    expect(cells.slice(4)).toEqual(["—", "0", "0", ...new Array(8).fill("—")]);
+    expect(proven).toBe("0 of 1 books proven in this time");
+  });
+
+  test("leaves the rest of it", () => {
+    const minutes = known([minute(1, { gaps: 1 })], null);
+    expect(minutes.cells.slice(0, 7)).toEqual([...new Array(3).fill("100 %"), "not known", "100", "—", "—"]);
+    expect(minutes.proven).toBe("not known what is proven");
+    expect(known([], [interval(0, 600)], false).cells.slice(0, 7)).toEqual([
+      ...new Array(3).fill("not known"),
+      "100 %",
+      "—",
+      "10",
+      "2",
+    ]);
+    expect(provenText(null)).toBe("not known what is proven");
+  });
+});
+
 test("a share is 100 % only if it is", () => {
   expect([1, 0.99999, 0.5, 0].map(percent)).toEqual(["100 %", "99.99 %", "50.00 %", "0.00 %"]);
 });
@@ -92,5 +121,14 @@ describe("a gap", () => {
   test("that is open ends now", () => {
     expect(lengthOf({ ...gap, until_time: null })).toBe("still open");
     expect(linkTo({ ...gap, until_time: null }, START + 60_000)).toContain("&to=2026-01-02T03:00:55.000Z");
+  });
+
+  test("is counted, of too many at least so many", () => {
+    const rows = [gap, { ...gap, until_time: null }];
+    expect(countText({ rows, since: null }, 500)).toBe("2 gaps, 1 open");
+    expect(countText({ rows, since: START }, 1)).toBe(
+      "more than 2 gaps, the newest 1 listed, at least 1 open",
+    );
+    expect(countText(null, 500)).toBe("gaps not known");
   });
 });
