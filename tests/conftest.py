@@ -4,6 +4,7 @@ kafka, timescale, redis_server: one each per session, started when first asked f
 database, topic_prefix, redis_clean: fresh per test.
 """
 
+import fcntl
 import os
 import secrets
 import signal
@@ -94,6 +95,14 @@ def redis_server(redis_session: RedisServer) -> RedisServer:
     with redis_client.Redis(redis_session.host, redis_session.port) as client:
         client.flushall()
     return redis_session
+
+
+@pytest.fixture
+def in_real_time(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """For what has to keep pace with a market: no other such test meanwhile, in whichever worker."""
+    with (tmp_path_factory.getbasetemp().parent / "in_real_time.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from deploy.local.demo_facts import ask
 from deploy.local.stack import ROOT
 from deploy.local.supervise import Programs
 
+pytestmark = pytest.mark.usefixtures("in_real_time")
+
 SECONDS = 8
 DISTURB_AFTER = 3.0
 

@@ -4,8 +4,12 @@ import signal
 import time
 from dataclasses import replace
 
+import pytest
+
 from deploy.local.programs import pipeline
 from tests.e2e.system import DERIVED, contents, recomputed, system, until
+
+pytestmark = pytest.mark.usefixtures("in_real_time")
 
 STALL_SECONDS = 3
 

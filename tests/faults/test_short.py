@@ -11,6 +11,8 @@ from tests.faults.cases import all_cases
 from tests.faults.pipeline import PATIENCE_SECONDS, Load
 from tests.faults.runner import Progress, run_case
 
+pytestmark = pytest.mark.usefixtures("in_real_time")
+
 SEED = 5
 
 

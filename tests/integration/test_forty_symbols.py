@@ -25,6 +25,8 @@ from tests.unit.test_address_limits import SYMBOLS as FORTY
 from tests.virtual_producers import Kept
 from tests.waiting import until
 
+pytestmark = pytest.mark.usefixtures("in_real_time")
+
 PATIENCE_SECONDS = 600.0
 
 

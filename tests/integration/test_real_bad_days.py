@@ -26,6 +26,8 @@ from tests.integration.test_real_sockets import PATIENCE_SECONDS, SYMBOLS, held,
 from tests.sim.virtual import CHECKSUM_LEVELS
 from tests.simulator_client import serving
 
+pytestmark = pytest.mark.usefixtures("in_real_time")
+
 TURN_SECONDS = 0.05
 TICK_SECONDS = 0.5
 

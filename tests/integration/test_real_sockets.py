@@ -15,6 +15,8 @@ from simulator.exchanges import EXCHANGES
 from simulator.runner import Pace
 from tests.simulator_client import serving
 
+pytestmark = pytest.mark.usefixtures("in_real_time")
+
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 PATIENCE_SECONDS = 120.0
 
