@@ -187,11 +187,17 @@ export class Subscriptions {
       this.changed();
       return;
     }
-    if (entry) {
-      restart(entry);
-      entry.isRefused = entry.isDenied = true;
+    for (const one of entry ? [entry] : this.begunBy(message)) {
+      restart(one);
+      one.isRefused = one.isDenied = true;
     }
     this.refused(message);
+  }
+
+  /** What an operation would have begun that was refused as a whole: too many of them came at once, for example. */
+  private begunBy({ id, subscription }: ErrorMessage): Entry[] {
+    if (id === null || subscription !== null) return [];
+    return [...this.entries.values()].filter((entry) => entry.request === id && !entry.isAnswered);
   }
 
   /** A loss: end it and begin anew. */

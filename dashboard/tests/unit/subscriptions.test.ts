@@ -133,6 +133,21 @@ test("a cursor that has expired is given up, and the rest comes as a snapshot", 
   expect([made.lost, refused]).toEqual([1, []]);
 });
 
+test("an operation that is refused as a whole is asked again with all that it would have begun", () => {
+  const { made, refused } = started();
+  made.add({ channel: "trade", symbol: "BTCUSDT" }, () => undefined);
+  answer(made, made.operations());
+  made.add({ channel: "book", symbol: "BTCUSDT" }, () => undefined);
+  made.add({ channel: "heatmap", symbol: "BTCUSDT" }, () => undefined);
+  const [asked] = made.operations();
+  const told = { code: "ws.too_many_operations", message: "too fast", subscription: null };
+  made.take({ type: "error", id: asked!.id, seq: 1, ...told } as unknown as ServerMessage);
+  expect([refused.length, made.operations()]).toEqual([1, []]);
+  made.retry();
+  const [again] = made.operations();
+  expect(again!.channels.map((one) => one.name)).toEqual(["book", "heatmap"]);
+});
+
 test("what is refused is not asked again before it is told to", () => {
   const { made, refused } = started();
   made.add({ channel: "book", symbol: "BTCUSDT" }, () => undefined);
