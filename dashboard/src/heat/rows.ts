@@ -15,7 +15,9 @@ const GAPS_AHEAD_MS = DAY_MS;
 const TRADES_MS = 600_000;
 /** Between two looks the feed brings what is newest; a longer leap is another place. */
 const LEAP_MS = 3_000;
-const MOST_PAGES = 3;
+/** Of trades the newest are asked for first, a piece of so long at a time, until there are this many rows. */
+const PIECE_MS = 150_000;
+const MOST_ROWS = 30_000;
 const RETRY_MS = 3_000;
 /** What was refused would be refused again soon. */
 const REFUSED_RETRY_MS = 30_000;
@@ -156,21 +158,31 @@ export class Rows {
   private async rows<T>(kind: Kind, range: Range, take: (row: T) => void): Promise<number | null> {
     const [from, to] = [Math.floor(range.from), Math.ceil(range.until)];
     if (from >= to) return null;
-    const [path, more] = ASKED_OF[kind];
-    const params = { symbol: this.symbol, limit: 10_000, from, to, ...more };
+    const pieceMs = kind === "trades" ? PIECE_MS : to - from;
     try {
-      let pages = 0;
-      for await (const page of this.rest.pages<T>(path, params, this.abort.signal)) {
-        page.data.forEach(take);
-        this.scene.spansChanged();
-        this.changed();
-        if (++pages >= MOST_PAGES) break;
-      }
+      let rows = 0;
+      for (let end = to; end > from && rows < MOST_ROWS; end -= pieceMs)
+        rows += await this.piece(kind, Math.max(from, end - pieceMs), end, take);
       return null;
     } catch (error) {
       if (this.abort.signal.aborted) return RETRY_MS;
       if (!(error instanceof Problem)) throw error;
       return error.isPassing ? Math.max(RETRY_MS, (error.retryAfter ?? 0) * 1_000) : REFUSED_RETRY_MS;
     }
+  }
+
+  /** How many there were. */
+  private async piece<T>(kind: Kind, from: number, to: number, take: (row: T) => void): Promise<number> {
+    const [path, more] = ASKED_OF[kind];
+    const params = { symbol: this.symbol, limit: 10_000, from, to, ...more };
+    let rows = 0;
+    for await (const page of this.rest.pages<T>(path, params, this.abort.signal)) {
+      page.data.forEach(take);
+      rows += page.data.length;
+      this.scene.spansChanged();
+      this.changed();
+      if (rows >= MOST_ROWS) break;
+    }
+    return rows;
   }
 }

@@ -58,6 +58,19 @@ test("after a cut all is asked for anew, and once more when what the database to
   for (const path of ["/v1/gaps", "/v1/trades", "/v1/ohlcv"]) expect(of(path)).toHaveLength(3);
 });
 
+test("trades are asked for from the newest on, until there are enough of them", async () => {
+  const { rows, of, answers } = world();
+  answers["/v1/trades"] = Array.from({ length: 15_000 }, (_, number) => ({
+    exchange: "okx", trade_id: String(number), timestamp: timeText(number), price: "1", size: "1", side: "buy",
+  })); // prettier-ignore
+  rows.look(NOW - HOUR_MS, NOW, NOW);
+  await vi.advanceTimersByTimeAsync(0);
+  expect(of("/v1/trades").map((one) => [NOW - one.to, NOW - one.from])).toEqual([
+    [0, 150_000],
+    [150_000, 300_000],
+  ]);
+});
+
 test("a gap that ended in a cut is closed", async () => {
   const { look, rows, answers, scene } = world();
   rows.gap({ ...gap, until_time: null } as never);
