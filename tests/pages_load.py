@@ -77,12 +77,13 @@ class Page(NamedTuple):
 
 def pages() -> Iterator[Page]:
     """The largest of each kind."""
-    day = {"from": moment(0), "to": moment(86_400), "limit": 10_000, "symbol": "BTCUSDT"}
+    books = {"from": moment(0), "to": moment(86_400), "limit": 10_000}
+    day = books | {"symbol": "BTCUSDT"}
     yield Page("a small page of trades", "/v1/trades", day | {"limit": 10}, JSON)
     for form in (JSON, CSV, ARROW):
         yield Page("10,000 trades", "/v1/trades", day, form)
     yield Page("10,000 candles", "/v1/ohlcv", day | {"timeframe": "1s"}, JSON)
-    yield Page("10,000 figures of books", "/v1/metrics/binance/BTCUSDT", day, JSON)
+    yield Page("10,000 figures of books", "/v1/metrics/binance/BTCUSDT", books, JSON)
     heatmap = {"from": moment(0), "to": moment(TICKS), "limit": 10_000, "symbol": "BTCUSDT"}
     for form in (JSON, CSV, ARROW):
         yield Page("heatmap of each tick", "/v1/heatmap", heatmap, form)

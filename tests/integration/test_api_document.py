@@ -178,6 +178,7 @@ def test_schemathesis_finds_nothing_on_any_route(api, document, tmp_path):
     assert re.search(rf"Selected: {count}/{count}\n\s+Tested: {count}\n", done.stdout), done.stdout[-2_000:]
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.long
 def test_schemathesis_finds_nothing_in_many_more_tries(api, tmp_path):
     done = run_schemathesis(api, tmp_path, "examples,coverage,fuzzing,stateful", "--max-examples", "100")
