@@ -194,7 +194,7 @@ export class Socket implements Feed {
     } else if (error.id === "replay" || FINAL.test(error.code)) {
       this.stop(said);
     } else {
-      if (error.subscription !== null) this.refusal = said;
+      if (error.subscription !== null || this.subscriptions.isDenied) this.refusal = said;
       this.link.patch({ error: said });
       window.setTimeout(() => this.subscriptions.retry(), REFUSED_RETRY_MS);
     }

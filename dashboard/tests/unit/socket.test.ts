@@ -51,15 +51,9 @@ function opened(): { socket: Socket; server: FakeWebSocket } {
   return { socket, server: FakeWebSocket.last };
 }
 
-function refuse(server: FakeWebSocket, name: string): void {
+function refuse(server: FakeWebSocket, name: string | null, code = "topics.missing"): void {
   const id = server.sent.at(-1)!.id;
-  server.say({
-    type: "error",
-    id,
-    code: "topics.missing",
-    message: "there is no such topic",
-    subscription: name,
-  });
+  server.say({ type: "error", id, code, message: "its words", subscription: name });
 }
 
 function grant(server: FakeWebSocket, ...names: string[]): void {
@@ -93,6 +87,18 @@ test("a refusal of what nobody wants any more is no longer told", () => {
   refuse(server, "book:A");
   end();
   vi.advanceTimersByTime(200);
+  expect(socket.link.value.error).toBeNull();
+  socket.close();
+});
+
+test("a whole operation's refusal that has passed is no longer told", () => {
+  const { socket, server } = opened();
+  socket.subscribe({ channel: "book", symbol: "A" }, () => undefined);
+  vi.advanceTimersByTime(200);
+  refuse(server, null, "ws.too_many_operations");
+  expect(socket.link.value.error?.code).toBe("ws.too_many_operations");
+  vi.advanceTimersByTime(5_200);
+  grant(server, "book:A");
   expect(socket.link.value.error).toBeNull();
   socket.close();
 });
