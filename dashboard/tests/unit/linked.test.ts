@@ -1,16 +1,7 @@
 import { expect, test } from "vitest";
-import type { Link } from "../../src/data/socket";
 import { stateOf } from "../../src/replay/linked";
+import { LINK } from "./link";
 
-const LINK: Link = {
-  state: "open",
-  error: null,
-  heardAt: 0,
-  retryAt: null,
-  lost: 0,
-  reduced: false,
-  ended: null,
-};
 const error = (code: string) => ({ code, message: "its words" });
 
 test("a connection that is open, away or silent changes nothing of the replay", () => {

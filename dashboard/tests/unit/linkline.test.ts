@@ -1,16 +1,6 @@
 import { expect, test } from "vitest";
-import type { Link } from "../../src/data/socket";
 import { words } from "../../src/shell/linkline";
-
-const LINK: Link = {
-  state: "open",
-  error: null,
-  heardAt: 0,
-  retryAt: null,
-  lost: 0,
-  reduced: false,
-  ended: null,
-};
+import { LINK } from "./link";
 
 test("all is well in one word", () => {
   expect(words(LINK, 0)).toEqual({ word: "connected", more: "", kind: "good" });

@@ -13,6 +13,11 @@ function scene(): Scene {
   return made;
 }
 
+function supplied(market: Market, made: Scene): Supply {
+  const nobody = (): void => undefined;
+  return new Supply(market, made, nobody, nobody);
+}
+
 test("of chosen exchanges a cut is marked, too: nothing would ever fill it", () => {
   const made = scene();
   const market = {
@@ -20,12 +25,7 @@ test("of chosen exchanges a cut is marked, too: nothing would ever fill it", () 
     view: new Store({ symbol: "X", exchanges: ["okx"], from: null, to: null }),
     feed: { subscribe: () => () => undefined },
   } as unknown as Market;
-  const supply = new Supply(
-    market,
-    made,
-    () => undefined,
-    () => undefined,
-  );
+  const supply = supplied(market, made);
   made.tick(START);
   for (const ms of [-60_000, -59_500, -500]) made.put(columnOf(heat(ms)), true);
   supply.look(START, START);
@@ -57,12 +57,7 @@ test.each([null, ["okx"]])("of %j each channel's snapshot has its rows asked for
     },
   } as unknown as Market;
   const made = scene();
-  const supply = new Supply(
-    market,
-    made,
-    () => undefined,
-    () => undefined,
-  );
+  const supply = supplied(market, made);
   made.tick(START);
   for (const type of ["", "snapshot", "reset"]) {
     if (type) for (const listener of tell.values()) listener({ type, data: [], complete: true });
